@@ -1,0 +1,50 @@
+# reelgraph : { toolchain, system } -> { lib, packages, pipelines, apps, checks }
+#
+# Everything that flake.nix offers for one system.
+{ toolchain, system }:
+let
+  python = import ./python {
+    inherit system;
+    toolchain = import ./toolchain { inherit toolchain system; };
+    locks = ../python/locks;
+  };
+  materials = import ./materials.nix { inherit python; };
+  models = import ./models.nix { inherit python; };
+  stages = import ./stages;
+  mkStage = import ./stage.nix {
+    inherit system stages;
+    inherit (python) environments;
+    code = ../python;
+  };
+  mkPipeline = import ./graph.nix {
+    inherit mkStage stages;
+    inherit (python) links;
+  };
+  pipelines = import ./pipelines {
+    inherit
+      mkPipeline
+      mkStage
+      stages
+      materials
+      models
+      ;
+  };
+in
+{
+  inherit pipelines;
+  lib = {
+    inherit
+      mkStage
+      mkPipeline
+      materials
+      models
+      python
+      ;
+  };
+  packages = {
+    wan22-smoke = pipelines.smoke.bundle;
+    default = pipelines.smoke.bundle;
+  };
+  apps = import ./apps.nix { inherit python; };
+  checks = { };
+}

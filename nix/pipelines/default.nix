@@ -1,0 +1,1 @@
+{ mkPipeline, mkStage, materials }: { }

@@ -1,0 +1,43 @@
+# python : { toolchain, system, locks } -> { script, fetch, unpack, environment, links, program, environments }
+#
+# `environments` has one Python environment for each list in python/locks/<system>; a wheel that several lists name is
+# fetched and unpacked once.
+{
+  toolchain,
+  system,
+  locks,
+}:
+let
+  script = import ./script.nix { inherit toolchain system; };
+  environment = import ./environment.nix { inherit script toolchain; };
+  fetch = import ./fetch.nix {
+    inherit script toolchain;
+    python = environment {
+      name = "bare";
+      packages = [ ];
+    };
+  };
+  unpack = import ./unpack.nix script;
+  lists = map (file: builtins.head (builtins.match "(.*)\\.txt" file)) (
+    builtins.attrNames (builtins.readDir (locks + "/${system}"))
+  );
+in
+{
+  inherit
+    script
+    fetch
+    unpack
+    environment
+    ;
+  links = import ./links.nix script;
+  program = import ./program.nix { inherit script toolchain; };
+  environments = builtins.listToAttrs (
+    map (name: {
+      inherit name;
+      value = environment {
+        inherit name;
+        packages = map (wheel: unpack (fetch wheel)) (import ./lock.nix (locks + "/${system}/${name}.txt"));
+      };
+    }) lists
+  );
+}

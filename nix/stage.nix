@@ -1,0 +1,127 @@
+# mkStage : { system, environments, stages, code } -> { definition, set, inputs, parameters } -> stage
+#
+# The only way a stage becomes a derivation: content-addressed, sandboxed, without references, seeing its own script
+# and declared modules and nothing else of the project.
+#
+#   definition  one file of nix/stages: { name, kind, environment, inputs, modules, outputs, cuda ? false }
+#   set         what the stage is about, an episode or a pipeline: part of the name
+#   inputs      attribute set of stages or files; an attribute set of them where the definition says `{ each = kind; }`
+#   parameters  checked against schemas/<name>.parameters.json before any work
+#
+# Example: mkStage { definition = stages.shots; set = "episode-1"; inputs = { inherit master source; }; parameters = { … }; }
+{
+  system,
+  environments,
+  stages,
+  code,
+}:
+let
+  cudaFeature = "cuda";
+
+  # Store paths of the code that each stage sees, one for each definition however many episodes there are.
+  codeOf =
+    definition:
+    let
+      script = builtins.replaceStrings [ "-" ] [ "_" ] definition.name;
+      files = [
+        "reelgraph/__init__.py"
+        "reelgraph/determinism.py"
+        "reelgraph/errors.py"
+        "reelgraph/files.py"
+        "reelgraph/progress.py"
+        "reelgraph/stage.py"
+        "reelgraph/stages/__init__.py"
+        "reelgraph/stages/${script}.py"
+        "reelgraph/schemas/stage.json"
+        "reelgraph/schemas/${definition.name}.parameters.json"
+      ]
+      ++ map (schema: "reelgraph/schemas/${schema}.json") definition.schemas
+      ++ builtins.concatMap (module: [
+        "reelgraph/${dirOf module}/__init__.py"
+        "reelgraph/${module}"
+      ]) definition.modules;
+      root = toString code + "/";
+      relative = path: builtins.substring (builtins.stringLength root) (-1) path;
+      isWanted =
+        path: type:
+        if type == "directory" then
+          builtins.any (file: builtins.substring 0 (builtins.stringLength (relative path) + 1) file == "${relative path}/") files
+        else
+          builtins.elem (relative path) files;
+    in
+    builtins.path {
+      name = "reel-${definition.name}-code";
+      path = code;
+      filter = isWanted;
+    };
+
+  describe =
+    value:
+    if builtins.isAttrs value && value ? kind then
+      "a stage of kind '${value.kind}'"
+    else if builtins.isAttrs value then
+      "an attribute set"
+    else
+      "a ${builtins.typeOf value}";
+
+  # Edges are typed: what flows in must be of the kind that the definition names.
+  check =
+    definition: set: name: kind: value:
+    if builtins.isAttrs kind && kind ? each then
+      if builtins.isAttrs value && !(value ? kind) then
+        builtins.mapAttrs (key: check definition set "${name}.${key}" kind.each) value
+      else
+        throw "reelgraph: stage '${definition.name}' of '${set}': input '${name}' must be an attribute set of stages of kind '${kind.each}', not ${describe value}"
+    else if builtins.isAttrs kind && kind ? optional then
+      if value == null then null else check definition set name kind.optional value
+    else if kind == "any" then
+      "${value}"
+    else if kind == "file" && !(builtins.isAttrs value && value ? kind) then
+      "${value}"
+    else if builtins.isAttrs value && (value.kind or null) == kind then
+      "${value.path or value}"
+    else
+      throw "reelgraph: stage '${definition.name}' of '${set}': input '${name}' must be a stage of kind '${kind}', not ${describe value}";
+  codes = builtins.mapAttrs (_: codeOf) stages;
+in
+{
+  definition,
+  set,
+  inputs,
+  parameters ? { },
+}:
+let
+  unknown = builtins.attrNames (removeAttrs inputs (builtins.attrNames definition.inputs));
+  checked = builtins.mapAttrs (
+    name: kind:
+    check definition set name kind (
+      inputs.${name}
+        or (if kind ? optional then null else throw "reelgraph: stage '${definition.name}' of '${set}': input '${name}' is missing")
+    )
+  ) definition.inputs;
+  python = environments.${definition.environment};
+in
+if unknown != [ ] then
+  throw "reelgraph: stage '${definition.name}' of '${set}': input '${builtins.head unknown}' is unknown; it takes ${toString (builtins.attrNames definition.inputs)}"
+else
+  derivation {
+    name = "reel-${set}-${definition.name}";
+    inherit system parameters;
+    inputs = checked;
+    builder = "${python}/bin/python3.11";
+    args = [
+      "-c"
+      "import sys; sys.path.insert(0, '${codes.${definition.name}}'); from reelgraph.stages.${builtins.replaceStrings [ "-" ] [ "_" ] definition.name} import STAGE; STAGE.main()"
+      "--derivation"
+    ];
+    requiredSystemFeatures = if definition.cuda or false then [ cudaFeature ] else [ ];
+    __structuredAttrs = true;
+    __contentAddressed = true;
+    outputHashMode = "recursive";
+    outputHashAlgo = "sha256";
+    outputChecks.out.allowedReferences = [ ];
+  }
+  // {
+    inherit (definition) kind;
+    stage = definition.name;
+  }

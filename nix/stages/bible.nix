@@ -1,0 +1,9 @@
+# Characters, places and gadgets: the only names that a caption may use.
+{
+  name = "bible";
+  kind = "bible";
+  environment = "media";
+  inputs.bible = "file";
+  schemas = [ "bible" ];
+  modules = [ ];
+}

@@ -1,0 +1,14 @@
+# A caption for each clip.
+{
+  name = "caption";
+  kind = "captions";
+  environment = "media";
+  inputs = {
+    clips = "clips";
+    scene_context = "scene-context";
+    bible = "bible";
+    labels = "file";
+  };
+  schemas = [ "captions" ];
+  modules = [ ];
+}

@@ -1,0 +1,20 @@
+# One page: contact sheet, captions, rejects, loss, samples, and what was built from what.
+{
+  name = "report";
+  kind = "report";
+  environment = "report";
+  inputs = {
+    source.each = "source";
+    shots.each = "shots";
+    clips.each = "clips";
+    transcript.each = "transcript";
+    captions.each = "reviewed";
+    package = "wan22-package";
+    plan = "wan22-plan";
+    checkpoint = "checkpoint";
+    samples = "samples";
+    model = "wan22-model";
+  };
+  schemas = [ ];
+  modules = [ ];
+}

@@ -1,0 +1,14 @@
+# The captions with a person's corrections on top.
+{
+  name = "reviewed";
+  kind = "reviewed";
+  environment = "media";
+  inputs = {
+    clips = "clips";
+    captions = "captions";
+    bible = "bible";
+    overrides = "file";
+  };
+  schemas = [ "captions" ];
+  modules = [ ];
+}

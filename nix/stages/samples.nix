@@ -1,0 +1,13 @@
+# Text to image, text to video and image to video from the checkpoint.
+{
+  name = "samples";
+  kind = "samples";
+  environment = "train";
+  inputs = {
+    checkpoint = "checkpoint";
+    package = "wan22-package";
+    model = "wan22-model";
+  };
+  schemas = [ "samples" ];
+  modules = [ ];
+}

@@ -1,0 +1,13 @@
+# Scenes: who is where, doing what.
+{
+  name = "scene-context";
+  kind = "scene-context";
+  environment = "media";
+  inputs = {
+    shot_reference = "shot-reference";
+    bible = "bible";
+    scenes = "file";
+  };
+  schemas = [ "scene-context" ];
+  modules = [ ];
+}

@@ -1,0 +1,9 @@
+# What a master is: codec, size, frame rate, duration, sound; wrong or damaged masters stop here.
+{
+  name = "source";
+  kind = "source";
+  environment = "media";
+  inputs.master = "master";
+  schemas = [ "probe" ];
+  modules = [ ];
+}

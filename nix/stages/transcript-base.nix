@@ -1,0 +1,13 @@
+# Speech with word times, and what was heard but dropped.
+{
+  name = "transcript-base";
+  kind = "transcript";
+  environment = "asr";
+  inputs = {
+    master = "master";
+    source = "source";
+    model = "speech-model";
+  };
+  schemas = [ "transcript" ];
+  modules = [ ];
+}

@@ -1,0 +1,12 @@
+# One episode's clips through the video autoencoder, once.
+{
+  name = "wan22-latents";
+  kind = "wan22-latents";
+  environment = "train";
+  inputs = {
+    clips = "clips";
+    model = "wan22-model";
+  };
+  schemas = [ "latents" ];
+  modules = [ ];
+}

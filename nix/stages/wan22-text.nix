@@ -1,0 +1,12 @@
+# One episode's captions through the text encoder, once.
+{
+  name = "wan22-text";
+  kind = "wan22-text";
+  environment = "train";
+  inputs = {
+    captions = "reviewed";
+    model = "wan22-model";
+  };
+  schemas = [ "text" ];
+  modules = [ ];
+}

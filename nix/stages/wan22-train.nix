@@ -1,0 +1,15 @@
+# One segment of the training: the state of the one before in, its own state out.
+{
+  name = "wan22-train";
+  kind = "wan22-segment";
+  environment = "train";
+  inputs = {
+    plan = "wan22-plan";
+    latents.each = "wan22-latents";
+    text.each = "wan22-text";
+    model = "wan22-model";
+    previous.optional = "wan22-segment";
+  };
+  schemas = [ "state" ];
+  modules = [ ];
+}

@@ -1,0 +1,24 @@
+# toolchain : { toolchain, system } -> { name, shell, loader, libraries, pythonHome, pip }
+#
+# The one interface behind which both toolchains stand:
+#   name        "nixpkgs" or "embedded"
+#   shell       path of a POSIX shell
+#   loader      path of the dynamic loader that starts Python
+#   libraries   folders with the shared libraries that manylinux wheels expect
+#   pythonHome  CPython 3.11: bin/python3.11 and lib/python3.11
+#   pip         what PYTHONPATH must name for `python -m pip`
+#
+# Example: import ./toolchain { inherit (inputs) toolchain; system = "x86_64-linux"; }
+{ toolchain, system }:
+if toolchain ? embeddedSeed then
+  import ./embedded {
+    inherit system;
+    seed = toolchain.embeddedSeed;
+  }
+else if toolchain ? legacyPackages.${system} then
+  import ./nixpkgs.nix {
+    inherit system;
+    pkgs = toolchain.legacyPackages.${system};
+  }
+else
+  throw "reelgraph: the flake input 'toolchain' is neither nixpkgs for ${system} nor a seed made by nixw; use ./nixw, or let 'toolchain' follow nixpkgs"

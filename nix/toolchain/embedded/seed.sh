@@ -1,0 +1,34 @@
+#!/bin/sh
+# Copies this machine's CPython 3.11, its C runtime, pip and a static busybox into DIRECTORY: the embedded toolchain.
+# Usage: seed.sh DIRECTORY. Nothing in it names the machine, so equal packages give equal bytes.
+set -eu
+seed=$1
+stdlib=/usr/lib/python3.11
+shared=$(dirname "$(ldconfig -p | awk '$1 == "libstdc++.so.6" { print $NF; exit }')")
+
+for file in /usr/bin/python3.11 "$stdlib/os.py" /bin/busybox /usr/share/python-wheels "$shared/libc.so.6"; do
+  [ -e "$file" ] || { echo "nixw: $file is missing; install python3.11, python3-pip-whl and busybox-static, or set NIXW_TOOLCHAIN=nixpkgs" >&2; exit 3; }
+done
+
+mkdir -p "$seed/bin" "$seed/lib" "$seed/pip"
+cp /usr/bin/python3.11 "$seed/bin/python3.11"
+cp /bin/busybox "$seed/bin/sh"
+tar -C /usr/lib -ch --exclude=__pycache__ --exclude=test --exclude=idlelib --exclude=lib2to3 --exclude=ensurepip \
+  --exclude=turtledemo --exclude='config-3.11*' --exclude=sitecustomize.py --exclude=EXTERNALLY-MANAGED python3.11 | tar -C "$seed/lib" -x
+
+# dlopen is invisible to ldd: libmvec, the name service and the pieces merged into libc are listed by hand.
+{
+  ldd /usr/bin/python3.11 "$stdlib"/lib-dynload/*.so "$shared/libstdc++.so.6" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
+  for name in libmvec.so.1 libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 libresolv.so.2 libnss_files.so.2 libnss_dns.so.2 libanl.so.1 libgcc_s.so.1 libstdc++.so.6; do
+    [ ! -e "$shared/$name" ] || echo "$shared/$name"
+  done
+} | sort -u | while read -r library; do cp -L "$library" "$seed/lib/"; done
+cp -L "$(ls "$shared"/ld-linux*.so.*)" "$seed/lib/"
+
+for wheel in /usr/share/python-wheels/pip-*.whl; do cp "$wheel" "$seed/pip/pip.whl"; done
+chmod -R u+w,go-w "$seed"
+cat > "$seed/flake.nix" <<'NIX'
+{
+  outputs = { self }: { embeddedSeed = self.outPath; };
+}
+NIX

@@ -1,0 +1,16 @@
+# nixpkgs : { pkgs, system } -> toolchain
+#
+# A handful of stable attributes of nixpkgs and no more.
+{ pkgs, system }:
+{
+  name = "nixpkgs";
+  shell = "${pkgs.bash}/bin/sh";
+  loader = "${pkgs.glibc}/lib/${(import ./loaders.nix).${system}}";
+  libraries = map (package: "${package}/lib") [
+    pkgs.stdenv.cc.cc.lib
+    pkgs.zlib
+    pkgs.glibc
+  ];
+  pythonHome = pkgs.python311;
+  pip = "${pkgs.python311Packages.pip}/lib/python3.11/site-packages";
+}

@@ -1,0 +1,1 @@
+"""reel: everything that is not a build."""

@@ -1,0 +1,78 @@
+"""Regenerate python/locks: one hash-locked list for each dependency group of python/pyproject.toml."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from reelgraph.errors import StageError
+
+
+def group_requirements(groups: dict[str, list[Any]], group: str) -> list[str]:
+    """Return a dependency group's requirements with its included groups (PEP 735) in place."""
+    requirements: list[str] = []
+    for entry in groups[group]:
+        requirements += [entry] if isinstance(entry, str) else group_requirements(groups, entry["include-group"])
+    return list(dict.fromkeys(requirements))
+
+
+def resolve(requirements: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Let pip choose one wheel for everything that ``requirements`` need; return its report's entries by name."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    # Local folders would offer files that the package index does not have under the same hash.
+    command += ["--only-binary", ":all:", "--report", "-", "--no-cache-dir", *requirements]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise StageError(f"pip could not resolve the requirements of pyproject.toml:\n{finished.stderr.strip()}")
+    return {canonicalize_name(entry["metadata"]["name"]): entry for entry in json.loads(finished.stdout)["install"]}
+
+
+def closure(requirements: Iterable[str], resolved: dict[str, dict[str, Any]]) -> set[str]:
+    """Return the names of everything that ``requirements`` reach among the resolved packages."""
+    reached: set[tuple[str, str]] = set()
+    pending = [(Requirement(text), "") for text in requirements]
+    while pending:
+        requirement, wanted_by = pending.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": wanted_by}):
+            continue
+        name = canonicalize_name(requirement.name)
+        for extra in {"", *requirement.extras}:
+            if (name, extra) not in reached:
+                reached.add((name, extra))
+                needed = resolved[name]["metadata"].get("requires_dist", [])
+                pending += [(Requirement(text), extra) for text in needed]
+    return {name for name, _ in reached}
+
+
+def lines(names: Iterable[str], resolved: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the list's lines, sorted by name."""
+    entries = [(name, resolved[name]) for name in sorted(names)]
+    return [
+        f"{name}=={entry['metadata']['version']} --hash=sha256:{entry['download_info']['archive_info']['hashes']['sha256']}"
+        for name, entry in entries
+    ]
+
+
+def relock(project: Path, system: str) -> list[str]:
+    """Rewrite ``project``/locks/``system``/*.txt; return one line for each package that changed."""
+    groups = tomllib.loads((project / "pyproject.toml").read_text())["dependency-groups"]
+    resolved = resolve(sorted({text for group in groups for text in group_requirements(groups, group)}))
+    folder = project / "locks" / system
+    folder.mkdir(parents=True, exist_ok=True)
+    changes: set[str] = set()
+    for group in sorted(groups):
+        path = folder / f"{group}.txt"
+        before = set(path.read_text().splitlines()) if path.exists() else set()
+        after = lines(closure(group_requirements(groups, group), resolved), resolved)
+        changes |= {f"- {line.split(' ')[0]}" for line in before - set(after)}
+        changes |= {f"+ {line.split(' ')[0]}" for line in set(after) - before}
+        path.write_text("\n".join(after) + "\n")
+    return sorted(changes, key=lambda change: (change[2:], change[0]))

@@ -1,0 +1,42 @@
+"""The process environment under which a stage gives the same bytes on every machine.
+
+CPU kernels of the numeric libraries are pinned to AVX2: on a machine with AVX-512 they would otherwise choose
+other kernels, which round differently. Thread counts are fixed because reductions are split by them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+FIXED_ENVIRONMENT = {
+    "TZ": "UTC",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONNOUSERSITE": "1",
+    "OMP_NUM_THREADS": "2",
+    "MKL_NUM_THREADS": "2",
+    "OPENBLAS_NUM_THREADS": "2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "CT2_FORCE_CPU_ISA": "AVX2",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "TORCHINDUCTOR_DETERMINISTIC": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "DIFFSYNTH_SKIP_DOWNLOAD": "True",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def restart_in_fixed_environment() -> None:
+    """Replace this process by itself under FIXED_ENVIRONMENT, unless it already runs there.
+
+    The libraries read these variables when they are loaded, and Python its hash seed when it starts, so setting them
+    later would do nothing.
+    """
+    if any(os.environ.get(name) != value for name, value in FIXED_ENVIRONMENT.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **FIXED_ENVIRONMENT})

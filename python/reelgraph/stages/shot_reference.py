@@ -1,0 +1,84 @@
+"""Join shots and transcript: every word in the shot that holds its midpoint, lines over a cut split and marked."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from reelgraph.errors import StageError
+from reelgraph.files import read_json, write_json
+from reelgraph.stage import Stage
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Directories with shots.json and with transcript.json of one episode."""
+
+    shots: Path
+    transcript: Path
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """None."""
+
+
+def shot_of(word: Mapping[str, Any], starts: Sequence[float]) -> int:
+    """Return the number of the shot that holds the midpoint of ``word``; ``starts`` are seconds, in order.
+
+    Sound may begin before the picture or end after it: such a word counts to the first or the last shot.
+    """
+    return max(0, bisect_right(starts, (word["start"] + word["end"]) / 2) - 1)
+
+
+def split_line(segment: Mapping[str, Any], starts: Sequence[float]) -> list[tuple[int, dict[str, Any]]]:
+    """Return the parts of a transcript segment as (shot, line), one for each stretch of words in one shot."""
+    words = [{**word, "crosses_cut": any(word["start"] < cut < word["end"] for cut in starts[1:])} for word in segment["words"]]
+    parts = [(shot, list(group)) for shot, group in groupby(words, key=lambda word: shot_of(word, starts))]
+    return [
+        (
+            shot,
+            {
+                "start": part[0]["start"],
+                "end": part[-1]["end"],
+                "text": "".join(word["text"] for word in part).strip(),
+                "words": part,
+                "crosses_cut": len(parts) > 1 or any(word["crosses_cut"] for word in part),
+            },
+        )
+        for shot, part in parts
+    ]
+
+
+def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Write shot-reference.json."""
+    cut_list = read_json(inputs.shots / "shots.json")
+    if not cut_list["shots"]:
+        raise StageError("shots.json: holds no shots, so no line has a place; look at the shots stage's parameters")
+    fps = Fraction(str(cut_list["fps"]))
+    shots = [
+        {"shot": number, "start": shot["start"], "end": shot["end"], "lines": []}
+        for number, shot in enumerate(cut_list["shots"])
+    ]
+    starts = [float(shot["start"] / fps) for shot in shots]
+    for segment in read_json(inputs.transcript / "transcript.json")["segments"]:
+        for shot, line in split_line(segment, starts):
+            shots[shot]["lines"].append(line)
+    write_json(out / "shot-reference.json", {"shots": shots})
+
+
+STAGE = Stage(
+    name="shot-reference",
+    inputs=Inputs,
+    parameters=Parameters,
+    outputs={"shot-reference.json": "shot-reference"},
+    run=run,
+)
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,0 +1,163 @@
+"""Make wan22-tiny: Wan2.2-TI2V-5B's architecture at toy width, with seeded random weights and no training at all.
+
+It exists so that the code which trains the released model runs in minutes on a CPU; it draws nothing one could show.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffsynth.models.wan_video_dit import WanModel
+from diffsynth.models.wan_video_text_encoder import WanTextEncoder
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from reelgraph.files import write_json
+from reelgraph.stage import Stage
+from reelgraph.train.counter import draw_normal
+from reelgraph.train.tensors import write_tensors
+from reelgraph.train.wan import TOKENIZER_DIRECTORY, SmallWanVideoVAE38
+
+LATENT_CHANNELS = 48
+COMMON_WORDS = """a about above across after all an and another animated are around as at away back background beside big
+bird black blue branch bright brown bunny butterfly camera character close down eyes face falls field flower for forest
+frame from front grass gray green ground hand he head her his holds hole in into is it its large left light long looks
+medium moves near of off on one open orange out over path purple rabbit red right rock runs scene shot side sits sky
+small smile soft squirrel stands sun sunny that the their then they through to toward tree trees turns two under up view
+walks while white wide with wooden yellow young""".split()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The stage makes its output from parameters alone."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Widths and depths; what is not here is as in Wan2.2-TI2V-5B."""
+
+    seed: int
+    dit_dim: int
+    dit_ffn_dim: int
+    dit_heads: int
+    dit_layers: int
+    text_dim: int
+    text_heads: int
+    text_layers: int
+    vae_dim: int
+
+
+def random_weights(build: Callable[[], torch.nn.Module], seed: int, part: str) -> dict[str, torch.Tensor]:
+    """Return float32 weights for the module that ``build`` makes, each drawn by its own name and scaled by its fan-in."""
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    weights = {}
+    for name, shape in shapes.items():
+        if name.endswith("bias"):
+            weights[name] = torch.zeros(shape)
+        elif name.endswith("gamma") or len(shape) == 1:
+            weights[name] = torch.ones(shape)
+        else:
+            spread = 1.0 if "token_embedding" in name else (shape[-1] if "modulation" in name else prod(shape[1:])) ** -0.5
+            weights[name] = torch.from_numpy(draw_normal(shape, seed, part, name)) * spread
+    return weights
+
+
+def small_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a SentencePiece-like tokenizer in umT5's manner: common words, single characters, bytes for the rest."""
+    characters = string.ascii_letters + string.digits + string.punctuation
+    pieces = [f"▁{word}" for word in COMMON_WORDS] + [f"▁{word.capitalize()}" for word in COMMON_WORDS] + ["▁", *characters]
+    # A longer piece is the more likely one, so that words win over their letters, and letters over bytes.
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    vocabulary += [(piece, -5.0 - 1.0 / len(piece)) for piece in dict.fromkeys(pieces)]
+    vocabulary += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=2, byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
+    )
+
+
+def architecture(parameters: Parameters, vocabulary: int) -> dict[str, dict[str, Any]]:
+    """Return the constructor arguments of each part."""
+    return {
+        "dit": {
+            "has_image_input": False,
+            "patch_size": [1, 2, 2],
+            "in_dim": LATENT_CHANNELS,
+            "out_dim": LATENT_CHANNELS,
+            "dim": parameters.dit_dim,
+            "ffn_dim": parameters.dit_ffn_dim,
+            "freq_dim": 256,
+            "text_dim": parameters.text_dim,
+            "num_heads": parameters.dit_heads,
+            "num_layers": parameters.dit_layers,
+            "eps": 1e-6,
+            "seperated_timestep": True,
+            "require_clip_embedding": False,
+            "require_vae_embedding": False,
+            "fuse_vae_embedding_in_latents": True,
+        },
+        "text_encoder": {
+            "vocab": vocabulary,
+            "dim": parameters.text_dim,
+            "dim_attn": parameters.text_dim,
+            "dim_ffn": 2 * parameters.text_dim,
+            "num_heads": parameters.text_heads,
+            "num_layers": parameters.text_layers,
+        },
+        "vae": {
+            "z_dim": LATENT_CHANNELS,
+            "dim": parameters.vae_dim,
+            "dec_dim": parameters.vae_dim,
+            "num_res_blocks": 1,
+        },
+    }
+
+
+def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Write the three weight files, the tokenizer and model.json."""
+    tokenizer = small_tokenizer()
+    tokenizer.save_pretrained(out / TOKENIZER_DIRECTORY)
+    arguments = architecture(parameters, len(tokenizer))
+    files = {
+        "dit": (WanModel, "diffusion_pytorch_model.safetensors"),
+        "text_encoder": (WanTextEncoder, "models_t5_umt5-xxl-enc-bf16.safetensors"),
+        "vae": (SmallWanVideoVAE38, "Wan2.2_VAE.safetensors"),
+    }
+    parts: dict[str, Any] = {}
+    for part, (model_class, file) in files.items():
+        weights = random_weights(lambda part=part, kind=model_class: kind(**arguments[part]), parameters.seed, part)
+        if part == "vae":
+            weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+        write_tensors(out / file, weights)
+        model_name = f"{model_class.__module__}.{model_class.__qualname__}"
+        parts[part] = {"files": [file], "model_class": model_name, "extra_kwargs": arguments[part]}
+    converters = "diffsynth.utils.state_dict_converters.wan_video_vae"
+    parts["vae"]["state_dict_converter"] = f"{converters}.WanVideoVAEStateDictConverter"
+    write_json(
+        out / "model.json",
+        {
+            "name": "wan22-tiny",
+            "architecture": "Wan2.2-TI2V-5B",
+            "weights": "random",
+            "description": "Wan2.2-TI2V-5B's architecture at toy width with seeded random weights; untrained, for tests.",
+            "sizes": asdict(parameters),
+            "parts": parts,
+            "tokenizer": TOKENIZER_DIRECTORY,
+        },
+    )
+
+
+STAGE = Stage(name="wan22-tiny", inputs=Inputs, parameters=Parameters, outputs={"model.json": "model"}, run=run)
+
+if __name__ == "__main__":
+    STAGE.main()

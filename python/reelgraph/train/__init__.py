@@ -1,0 +1,1 @@
+"""What several stages share about models and training."""
