@@ -23,6 +23,8 @@
   parameters,
 }:
 let
+  flatten = import ./flatten.nix;
+
   stageOf =
     set: own: stage: inputs:
     mkStage {
@@ -146,6 +148,29 @@ let
       ;
     model = models.wan22;
   };
+
+  provenance = flatten {
+    inherit
+      chains
+      theBible
+      package
+      plan
+      trained
+      checkpoint
+      samples
+      report
+      ;
+    model = models.wan22;
+  };
+  bundle = perDataset "bundle" {
+    inherit
+      checkpoint
+      samples
+      report
+      provenance
+      ;
+  };
+  everything = provenance // flatten { inherit bundle; };
 in
 {
   episodes = chains;
@@ -160,21 +185,16 @@ in
     checkpoint
     samples
     report
+    bundle
     ;
-  bundle = perDataset "bundle" {
-    inherit checkpoint samples report;
-    provenance = import ./provenance.nix {
-      inherit
-        chains
-        package
-        plan
-        trained
-        checkpoint
-        samples
-        report
-        ;
-      bible = theBible;
-      model = models.wan22;
-    };
-  };
+  # Every stage by "<set>/<stage>", and the same as data for those who draw or compare it.
+  stages = everything;
+  graph = builtins.mapAttrs (_: stage: {
+    inherit (stage)
+      kind
+      environment
+      parameters
+      edges
+      ;
+  }) everything;
 }

@@ -1,4 +1,4 @@
-# materials : { python } -> { film, speech }
+# materials : { python } -> { film, filmMember, speech }
 #
 # Freely licensed material that package registries ship, by name, version and hash; see materials/licences.
 { python }:
@@ -11,6 +11,11 @@ in
 {
   # Holds the whole of Big Buck Bunny: (c) Blender Foundation, bigbuckbunny.org, CC BY 3.0.
   film = sourceDistribution "moviepy" "2.2.1" "c80cb56815ece94e5e3e2d361aa40070eeb30a09d23a24c4e684d03e16deacb1";
+  filmMember = {
+    film_archive_member = "moviepy-2.2.1/docs/_static/medias/getting_started/moviepy_10_minutes/moviepy_10_minutes.zip";
+    film_member = "resources/bbb.mp4";
+    film_sha256 = "475fbbf34c4c367998f80c29ea03b15a743941179b12da3373fc6706e68621d0";
+  };
   # Holds five sentences of LibriVox recordings with their transcript, in the public domain.
   speech = sourceDistribution "pocketsphinx" "5.1.1" "675778b309a22dfc9b7d37f7621976bba491d2a5f8c59696bd77fd6d07271355";
 }

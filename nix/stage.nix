@@ -82,6 +82,20 @@ let
       "${value.path or value}"
     else
       throw "reelgraph: stage '${definition.name}' of '${set}': input '${name}' must be a stage of kind '${kind}', not ${describe value}";
+  # What an input comes from, as data: "<set>/<stage>", a file's name, or an attribute set of these.
+  edgesOf =
+    value:
+    if value == null then
+      null
+    else if builtins.isAttrs value && value ? stage then
+      "${value.set}/${value.stage}"
+    else if builtins.isAttrs value && !(value ? type) && !(value ? kind) then
+      builtins.mapAttrs (_: edgesOf) value
+    else if builtins.isAttrs value then
+      value.name
+    else
+      baseNameOf value;
+
   codes = builtins.mapAttrs (_: codeOf) stages;
 in
 {
@@ -100,6 +114,8 @@ let
     )
   ) definition.inputs;
   python = environments.${definition.environment};
+  module = builtins.replaceStrings [ "-" ] [ "_" ] definition.name;
+  ownCode = codes.${definition.name} or (codeOf definition);
 in
 if unknown != [ ] then
   throw "reelgraph: stage '${definition.name}' of '${set}': input '${builtins.head unknown}' is unknown; it takes ${toString (builtins.attrNames definition.inputs)}"
@@ -111,7 +127,7 @@ else
     builder = "${python}/bin/python3.11";
     args = [
       "-c"
-      "import sys; sys.path.insert(0, '${codes.${definition.name}}'); from reelgraph.stages.${builtins.replaceStrings [ "-" ] [ "_" ] definition.name} import STAGE; STAGE.main()"
+      "import sys; sys.path.insert(0, '${ownCode}'); from reelgraph.stages.${module} import STAGE; STAGE.main()"
       "--derivation"
     ];
     requiredSystemFeatures = if definition.cuda or false then [ cudaFeature ] else [ ];
@@ -122,6 +138,8 @@ else
     outputChecks.out.allowedReferences = [ ];
   }
   // {
-    inherit (definition) kind;
+    inherit (definition) kind environment;
+    inherit set parameters;
     stage = definition.name;
+    edges = builtins.mapAttrs (_: edgesOf) (removeAttrs inputs [ "provenance" ]);
   }

@@ -1,1 +1,4 @@
-{ mkPipeline, mkStage, materials }: { }
+# pipelines : { mkPipeline, mkStage, stages, materials, models } -> { <name> = pipeline; }
+arguments: {
+  smoke = arguments.mkPipeline (import ./smoke.nix arguments);
+}

@@ -21,7 +21,7 @@ script {
   inherit python;
   requirement = "${name}==${version} --hash=sha256:${sha256}";
   inherit form;
-  inherit (toolchain) pip;
+  inherit (toolchain) pip certificates;
   outputHashMode = "flat";
   outputHashAlgo = "sha256";
   outputHash = sha256;
@@ -32,7 +32,6 @@ script {
     "PIP_INDEX_URL"
     "PIP_EXTRA_INDEX_URL"
     "PIP_TRUSTED_HOST"
-    "PIP_CERT"
     "PIP_PROXY"
     "PIP_DEFAULT_TIMEOUT"
     "http_proxy"

@@ -56,10 +56,9 @@ def main() -> None:
         "HOME": str(here / "home"),
         "XDG_CONFIG_DIRS": str(here / "system"),
         "PYTHONPATH": ":".join([os.environ["pip"], *([] if wheel else [str(here)])]),
+        "PIP_CERT": os.environ["certificates"],
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
-    if not Path(environment.get("PIP_CERT", "/")).exists():
-        del environment["PIP_CERT"]
     command = [sys.executable, "-m", "pip", "--no-cache-dir", "download", "-qq", "--no-deps", "--require-hashes"]
     finished = subprocess.run([*command, *choice, "--dest", "download", "-r", "requirements.txt"], env=environment, check=False)
     files = list(Path("download").iterdir()) if finished.returncode == 0 else []

@@ -5,5 +5,5 @@
   environment = "media";
   inputs.bible = "file";
   schemas = [ "bible" ];
-  modules = [ ];
+  modules = [ "text/names.py" ];
 }

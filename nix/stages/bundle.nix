@@ -9,6 +9,9 @@
     report = "report";
     provenance.each = "any";
   };
-  schemas = [ "provenance" ];
-  modules = [ ];
+  schemas = [
+    "provenance"
+    "stage"
+  ];
+  modules = [ "report/provenance.py" ];
 }

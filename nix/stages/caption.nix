@@ -9,6 +9,13 @@
     bible = "bible";
     labels = "file";
   };
-  schemas = [ "captions" ];
-  modules = [ ];
+  schemas = [
+    "captions"
+    "labels"
+  ];
+  modules = [
+    "text/captions.py"
+    "text/names.py"
+    "text/ranges.py"
+  ];
 }

@@ -8,5 +8,8 @@
     speech = "file";
   };
   schemas = [ ];
-  modules = [ ];
+  modules = [
+    "media/encode.py"
+    "media/frames.py"
+  ];
 }

@@ -9,6 +9,13 @@
     bible = "bible";
     overrides = "file";
   };
-  schemas = [ "captions" ];
-  modules = [ ];
+  schemas = [
+    "captions"
+    "overrides"
+  ];
+  modules = [
+    "text/captions.py"
+    "text/names.py"
+    "text/ranges.py"
+  ];
 }

@@ -8,6 +8,9 @@
     bible = "bible";
     scenes = "file";
   };
-  schemas = [ "scene-context" ];
-  modules = [ ];
+  schemas = [
+    "scene-context"
+    "scenes"
+  ];
+  modules = [ "text/ranges.py" ];
 }

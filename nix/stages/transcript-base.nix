@@ -9,5 +9,5 @@
     model = "speech-model";
   };
   schemas = [ "transcript" ];
-  modules = [ ];
+  modules = [ "text/audio.py" ];
 }

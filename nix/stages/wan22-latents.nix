@@ -8,5 +8,12 @@
     model = "wan22-model";
   };
   schemas = [ "latents" ];
-  modules = [ ];
+  modules = [
+    "media/encode.py"
+    "media/frames.py"
+    "train/encode.py"
+    "train/tensors.py"
+    "train/video.py"
+    "train/wan.py"
+  ];
 }

@@ -7,6 +7,9 @@
     clips.each = "clips";
     captions.each = "reviewed";
   };
-  schemas = [ "dataset" ];
-  modules = [ ];
+  schemas = [ ];
+  modules = [
+    "media/frames.py"
+    "train/prompts.py"
+  ];
 }

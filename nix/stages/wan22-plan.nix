@@ -8,6 +8,13 @@
     latents.each = "wan22-latents";
     text.each = "wan22-text";
   };
-  schemas = [ "plan" ];
-  modules = [ ];
+  schemas = [
+    "plan"
+    "recipe"
+  ];
+  modules = [
+    "train/counter.py"
+    "train/plan.py"
+    "train/prompts.py"
+  ];
 }

@@ -8,5 +8,10 @@
     model = "wan22-model";
   };
   schemas = [ "text" ];
-  modules = [ ];
+  modules = [
+    "train/encode.py"
+    "train/prompts.py"
+    "train/tensors.py"
+    "train/wan.py"
+  ];
 }

@@ -5,5 +5,9 @@
   environment = "train";
   inputs = { };
   schemas = [ "model" ];
-  modules = [ ];
+  modules = [
+    "train/counter.py"
+    "train/tensors.py"
+    "train/wan.py"
+  ];
 }

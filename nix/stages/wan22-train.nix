@@ -11,5 +11,12 @@
     previous.optional = "wan22-segment";
   };
   schemas = [ "state" ];
-  modules = [ ];
+  modules = [
+    "train/counter.py"
+    "train/flow.py"
+    "train/lora.py"
+    "train/plan.py"
+    "train/tensors.py"
+    "train/wan.py"
+  ];
 }

@@ -1,19 +1,20 @@
-# toolchain : { toolchain, system } -> { name, shell, loader, libraries, pythonHome, pip }
+# toolchain : { toolchain, system } -> { name, shell, loader, libraries, pythonHome, pip, certificates }
 #
 # The one interface behind which both toolchains stand:
-#   name        "nixpkgs" or "embedded"
-#   shell       path of a POSIX shell
-#   loader      path of the dynamic loader that starts Python
-#   libraries   folders with the shared libraries that manylinux wheels expect
-#   pythonHome  CPython 3.11: bin/python3.11 and lib/python3.11
-#   pip         what PYTHONPATH must name for `python -m pip`
+#   name          "nixpkgs" or "embedded"
+#   shell         path of a POSIX shell
+#   loader        path of the dynamic loader that starts Python
+#   libraries     folders with the shared libraries that manylinux wheels expect
+#   pythonHome    CPython 3.11: bin/python3.11 and lib/python3.11
+#   pip           what PYTHONPATH must name for `python -m pip`
+#   certificates  file of the authorities that fetches trust
 #
 # Example: import ./toolchain { inherit (inputs) toolchain; system = "x86_64-linux"; }
 { toolchain, system }:
-if toolchain ? embeddedSeed then
+if toolchain ? embedded then
   import ./embedded {
     inherit system;
-    seed = toolchain.embeddedSeed;
+    inherit (toolchain.embedded) seed certificates;
   }
 else if toolchain ? legacyPackages.${system} then
   import ./nixpkgs.nix {

@@ -13,4 +13,5 @@
   ];
   pythonHome = pkgs.python311;
   pip = "${pkgs.python311Packages.pip}/lib/python3.11/site-packages";
+  certificates = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
 }

@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 import click
 import jsonschema
 
-from reelgraph.determinism import restart_in_fixed_environment
+from reelgraph.determinism import restart_in_fixed_environment, stop_clock
 from reelgraph.errors import StageError
 from reelgraph.files import content_hash, read_json, tree_files, write_json
 
@@ -46,6 +46,7 @@ class Stage:
     def main(self) -> None:
         """Run as a command; see ``--help``."""
         restart_in_fixed_environment()
+        stop_clock()
         command = click.command(name=self.name, help=sys.modules[self.run.__module__].__doc__)(self._command)
         for option in (
             click.option("--derivation", is_flag=True, help="Take everything from Nix's .attrs.json in this directory."),
@@ -66,7 +67,7 @@ class Stage:
                 self._run_by_hand(inputs, parameters, output)
         except StageError as error:
             print(f"reelgraph: {self.name}: {error}", file=sys.stderr, flush=True)
-            raise SystemExit(1) from error
+            raise SystemExit(error.status) from error
 
     def _run_in_derivation(self) -> None:
         # Nix 2.8's NIX_ATTRS_JSON_FILE names a path outside the sandbox; this one is right in every version.

@@ -1,14 +1,19 @@
-# embedded : { seed, system } -> toolchain
+# embedded : { seed, certificates, system } -> toolchain
 #
 # The distribution's CPython 3.11 and C runtime, copied into the store by seed.sh. Python is started through the seed's
 # own loader, so that no binary has to be changed; its standard library is compiled once, with hashes that are not
 # checked, because the store resets modification times and every start would compile it again.
-{ seed, system }:
+{
+  seed,
+  certificates,
+  system,
+}:
 let
   loader = "${seed}/lib/${(import ../loaders.nix).${system}}";
 in
 {
   name = "embedded";
+  inherit certificates;
   shell = "${seed}/bin/sh";
   inherit loader;
   libraries = [ "${seed}/lib" ];

@@ -1,13 +1,15 @@
 #!/bin/sh
 # Copies this machine's CPython 3.11, its C runtime, pip and a static busybox into DIRECTORY: the embedded toolchain.
-# Usage: seed.sh DIRECTORY. Nothing in it names the machine, so equal packages give equal bytes.
+# Usage: seed.sh DIRECTORY. Nothing in DIRECTORY/seed names the machine, so equal packages give equal bytes. The
+# certificates stand beside it, because only fetches see them and a renewed one must not rebuild anything.
 set -eu
-seed=$1
+seed=$1/seed
+certificates=/etc/ssl/certs/ca-certificates.crt
 stdlib=/usr/lib/python3.11
 shared=$(dirname "$(ldconfig -p | awk '$1 == "libstdc++.so.6" { print $NF; exit }')")
 
-for file in /usr/bin/python3.11 "$stdlib/os.py" /bin/busybox /usr/share/python-wheels "$shared/libc.so.6"; do
-  [ -e "$file" ] || { echo "nixw: $file is missing; install python3.11, python3-pip-whl and busybox-static, or set NIXW_TOOLCHAIN=nixpkgs" >&2; exit 3; }
+for file in /usr/bin/python3.11 "$stdlib/os.py" /bin/busybox /usr/share/python-wheels "$shared/libc.so.6" "$certificates"; do
+  [ -e "$file" ] || { echo "nixw: $file is missing; install python3.11, python3-pip-whl, busybox-static and ca-certificates, or set NIXW_TOOLCHAIN=nixpkgs" >&2; exit 3; }
 done
 
 mkdir -p "$seed/bin" "$seed/lib" "$seed/pip"
@@ -27,8 +29,21 @@ cp -L "$(ls "$shared"/ld-linux*.so.*)" "$seed/lib/"
 
 for wheel in /usr/share/python-wheels/pip-*.whl; do cp "$wheel" "$seed/pip/pip.whl"; done
 chmod -R u+w,go-w "$seed"
-cat > "$seed/flake.nix" <<'NIX'
+cp "$certificates" "$1/certificates.crt"
+cat > "$1/flake.nix" <<NIX
 {
-  outputs = { self }: { embeddedSeed = self.outPath; };
+  outputs = _: {
+    embedded = {
+      seed = builtins.path {
+        name = "reel-seed";
+        path = ./seed;
+        sha256 = "$(nix hash path "$seed")";
+      };
+      certificates = builtins.path {
+        name = "reel-certificates.crt";
+        path = ./certificates.crt;
+      };
+    };
+  };
 }
 NIX

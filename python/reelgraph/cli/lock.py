@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import click
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -76,3 +77,15 @@ def relock(project: Path, system: str) -> list[str]:
         changes |= {f"+ {line.split(' ')[0]}" for line in set(after) - before}
         path.write_text("\n".join(after) + "\n")
     return sorted(changes, key=lambda change: (change[2:], change[0]))
+
+
+@click.command(name="lock")
+@click.option("--system", default="x86_64-linux", show_default=True, help="The system whose lists are rewritten.")
+@click.argument("project", type=click.Path(path_type=Path, exists=True, file_okay=False), default="python")
+def command(project: Path, system: str) -> None:
+    """Resolve PROJECT's pyproject.toml again and say what changed in its hash-locked lists.
+
+    Example: reel lock python
+    """
+    changes = relock(project, system)
+    print("\n".join(changes) if changes else "nothing changed")

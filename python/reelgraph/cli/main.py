@@ -1,40 +1,42 @@
-"""reel: everything that is not a build."""
+"""reel: everything in Reelgraph that is not a build."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import click
 
-from reelgraph.cli.lock import relock
 from reelgraph.errors import StageError
 
 
-class Sentences(click.Group):
-    """A group whose commands end with one sentence and status 1 where the user can mend what is wrong."""
+class Commands(click.Group):
+    """The modules beside this one, each with a ``command``; loaded when called, so that ``reel --help`` stays quick."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the commands' names."""
+        files = Path(__file__).parent.glob("*.py")
+        return sorted(file.stem.replace("_", "-") for file in files if file.stem not in ("__init__", "main"))
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command of a name, or None."""
+        if name not in self.list_commands(context):
+            return None
+        return importlib.import_module(f"reelgraph.cli.{name.replace('-', '_')}").command
 
     def invoke(self, context: click.Context) -> object:
-        """Run the chosen command."""
+        """Run the chosen command; what the user can mend ends with one sentence and the error's exit status."""
         try:
             return super().invoke(context)
         except StageError as error:
             print(f"reel: {error}", file=sys.stderr)
-            context.exit(1)
+            context.exit(error.status)
 
 
-@click.group(cls=Sentences)
+@click.command(cls=Commands)
 def main() -> None:
-    """Everything in Reelgraph that is not a build."""
+    """Everything in Reelgraph that is not a build.
 
-
-@main.command()
-@click.option("--system", default="x86_64-linux", show_default=True, help="The system whose lists are rewritten.")
-@click.argument("project", type=click.Path(path_type=Path, exists=True, file_okay=False), default="python")
-def lock(project: Path, system: str) -> None:
-    """Resolve PROJECT's pyproject.toml again and say what changed in its hash-locked lists.
-
-    Example: reel lock python
+    Exit status: 0 good, 1 the answer is no, 2 wrong usage, 3 something needed is missing.
     """
-    changes = relock(project, system)
-    print("\n".join(changes) if changes else "nothing changed")

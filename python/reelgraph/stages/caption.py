@@ -40,10 +40,14 @@ def label_of(clip: Mapping[str, Any], labels: Sequence[Mapping[str, Any]]) -> Ma
         return label
     cut = [frames(label) for label in labels if shared_frames(label, clip)]
     why = f"the label of {cut[0]} covers only a part of it" if cut else "none covers any of it"
-    raise StageError(f"clip {clip['id']} ({frames(clip)}): has no label, {why}; write a label whose frames contain the clip")
+    raise StageError(
+        f"clip {clip['id']} ({frames(clip)}): has no label, {why}; write a label whose frames contain the clip"
+    )
 
 
-def check_labels(labels: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]], rejects: Sequence[Mapping[str, Any]]) -> None:
+def check_labels(
+    labels: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]], rejects: Sequence[Mapping[str, Any]]
+) -> None:
     """Raise a StageError for labels that overlap, hold no frame, or hold no clip where frames were not rejected."""
     if empty := next((label for label in labels if label["start"] >= label["end"]), None):
         raise StageError(f"label of {frames(empty)}: holds no frame; its end must lie after its start")
@@ -91,7 +95,13 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     captions = []
     for clip in episode["clips"]:
         text = label_of(clip, labels)["training_caption"]
-        caption = {"clip": clip["id"], "start": clip["start"], "end": clip["end"], "text": text, "source": "training_caption"}
+        caption = {
+            "clip": clip["id"],
+            "start": clip["start"],
+            "end": clip["end"],
+            "text": text,
+            "source": "training_caption",
+        }
         if problems := caption_problems(text, bible, parameters.minimum_words, parameters.maximum_words):
             raise StageError(f"caption of clip {clip['id']} ({frames(clip)}): {'; '.join(problems)}")
         check_characters(caption, scenes, bible)

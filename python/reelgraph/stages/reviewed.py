@@ -38,9 +38,13 @@ def check_clips(captions: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[s
     known = {clip["id"]: (clip["start"], clip["end"]) for clip in clips}
     for caption in captions:
         if caption["clip"] not in known:
-            raise StageError(f"caption of clip {caption['clip']} ({frames(caption)}): there is no such clip; rebuild captions")
+            raise StageError(
+                f"caption of clip {caption['clip']} ({frames(caption)}): there is no such clip; rebuild captions"
+            )
         if (caption["start"], caption["end"]) != known.pop(caption["clip"]):
-            raise StageError(f"caption of clip {caption['clip']}: is for {frames(caption)}, not the clip's; rebuild captions")
+            raise StageError(
+                f"caption of clip {caption['clip']}: is for {frames(caption)}, not the clip's; rebuild captions"
+            )
     if known:
         raise StageError(f"clip {next(iter(known))}: has no caption; rebuild captions")
 
@@ -55,7 +59,9 @@ def caption_of(override: Mapping[str, Any], captions: Sequence[Mapping[str, Any]
     fields = ("clip",) if "clip" in override else ("start", "end")
     match = next((caption for caption in captions if all(caption[field] == override[field] for field in fields)), None)
     if match is None:
-        raise StageError(f'{name_of(override)}: there is no such clip; find the clip that now shows "{override["text"]}"')
+        raise StageError(
+            f'{name_of(override)}: there is no such clip; find the clip that now shows "{override["text"]}"'
+        )
     if override["replaces"] != (present := text_hash(match["text"])):
         raise StageError(
             f"{name_of(override)}: replaces {override['replaces']}, but the caption of clip {match['clip']} is now "
@@ -93,7 +99,9 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     for override in overrides:
         problems = caption_problems(override["text"], bible, parameters.minimum_words, parameters.maximum_words)
         if uses[override["text"]] > MOST_CLIPS_OF_ONE_TEXT:
-            problems.append(f"is the text of {uses[override['text']]} clips, at most {MOST_CLIPS_OF_ONE_TEXT} may share one")
+            problems.append(
+                f"is the text of {uses[override['text']]} clips, at most {MOST_CLIPS_OF_ONE_TEXT} may share one"
+            )
         if problems:
             raise StageError(f"{name_of(override)}: {'; '.join(problems)}")
     write_json(out / "captions.json", {"captions": reviewed})

@@ -47,7 +47,8 @@ def check_tiling(scenes: Sequence[Mapping[str, Any]], start: int, end: int) -> N
             what = "a gap" if before["end"] < after["start"] else "an overlap"
             where = f"before scene {number}" if number < len(scenes) else "after the last scene"
             raise StageError(
-                f"scenes: {what} {where}, from frame {before['end']} to {after['start']}; scenes must tile {start}-{end}"
+                f"scenes: {what} {where}, from frame {before['end']} to {after['start']}; "
+                f"scenes must tile frames {start}-{end}"
             )
     if empty := next((scene for scene in scenes if scene["start"] >= scene["end"]), None):
         raise StageError(f"scenes: a scene of {frames(empty)} holds no frame; its end must lie after its start")

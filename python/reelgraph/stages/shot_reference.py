@@ -38,7 +38,10 @@ def shot_of(word: Mapping[str, Any], starts: Sequence[float]) -> int:
 
 def split_line(segment: Mapping[str, Any], starts: Sequence[float]) -> list[tuple[int, dict[str, Any]]]:
     """Return the parts of a transcript segment as (shot, line), one for each stretch of words in one shot."""
-    words = [{**word, "crosses_cut": any(word["start"] < cut < word["end"] for cut in starts[1:])} for word in segment["words"]]
+    words = [
+        {**word, "crosses_cut": any(word["start"] < cut < word["end"] for cut in starts[1:])}
+        for word in segment["words"]
+    ]
     parts = [(shot, list(group)) for shot, group in groupby(words, key=lambda word: shot_of(word, starts))]
     return [
         (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from faster_whisper.transcribe import Segment
 from faster_whisper.vad import VadOptions
 
 from reelgraph.errors import StageError
-from reelgraph.files import write_json
+from reelgraph.files import read_json, write_json
 from reelgraph.progress import progress
 from reelgraph.stage import Stage
 from reelgraph.text.audio import SAMPLE_RATE, read_audio
+from reelgraph.text.transcript import describe_dropped, lines_of, sort_out
 
 MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
-LONGEST_REPEATED_PHRASE = 8
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,15 @@ class Parameters:
     repetition_limit: int
 
 
+def check_language(probe: Mapping[str, Any], language: str) -> None:
+    """Raise a StageError unless the master is in ``language``: Whisper would translate or invent another one."""
+    if probe["language"].split("-")[0].lower() != language:
+        raise StageError(
+            f"language '{language}': but {probe['episode']} is in '{probe['language']}' by its probe.json; "
+            "set the parameter to the master's language"
+        )
+
+
 def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
     """Load the model on the CPU; never from a hub, which faster-whisper would ask for a missing file."""
     if missing := [name for name in MODEL_FILES if not (directory / name).is_file()]:
@@ -60,58 +68,14 @@ def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
         raise StageError(f"{directory.name}: cannot be loaded as a faster-whisper model ({error})") from error
     if parameters.language not in model.supported_languages:
         known = ", ".join(model.supported_languages[:5])
-        raise StageError(f"language '{parameters.language}': the model in {directory.name} does not know it, only {known}")
+        raise StageError(
+            f"language '{parameters.language}': the model in {directory.name} does not know it, only {known}"
+        )
     return model
 
 
-def repeats_itself(items: Sequence[str], limit: int) -> bool:
-    """Return whether a phrase of up to 8 items is said more than ``limit`` times in a row."""
-    for length in range(1, LONGEST_REPEATED_PHRASE + 1):
-        same = 0
-        for position in range(length, len(items)):
-            same = same + 1 if items[position] == items[position - length] else 0
-            if same >= length * limit:
-                return True
-    return False
-
-
-def reason_to_drop(segment: Segment, parameters: Parameters) -> str | None:
-    """Return why a segment is no speech to be trusted, or None."""
-    if not segment.words:
-        return "no words"
-    if segment.compression_ratio > parameters.compression_ratio_threshold:
-        return "compression"
-    if repeats_itself(segment.text.casefold().split(), parameters.repetition_limit):
-        return "repetition"
-    unlikely = segment.avg_logprob < parameters.log_probability_threshold
-    return "no speech" if segment.no_speech_prob > parameters.no_speech_threshold and unlikely else None
-
-
-def sort_out(segments: Iterable[Segment], parameters: Parameters) -> Iterator[tuple[Segment, str | None]]:
-    """Yield each segment with the reason to drop it; the same line too often in a row is dropped as a whole."""
-    for _, group in groupby(segments, key=lambda segment: segment.text.casefold().strip()):
-        run = list(group)
-        repeated = "repetition" if len(run) > parameters.repetition_limit else None
-        yield from ((segment, repeated or reason_to_drop(segment, parameters)) for segment in run)
-
-
-def describe(segment: Segment, offset: float) -> dict[str, Any]:
-    """Return a segment in seconds of the picture, from its words: Whisper's own segment times drift by seconds."""
-    words = [
-        {
-            "start": round(word.start + offset, 3),
-            "end": round(word.end + offset, 3),
-            "text": word.word,
-            "probability": round(word.probability, 3),
-        }
-        for word in segment.words or []
-    ]
-    start, end = (words[0]["start"], words[-1]["end"]) if words else (segment.start + offset, segment.end + offset)
-    return {"start": round(start, 3), "end": round(end, 3), "text": segment.text.strip(), "words": words}
-
-
 def transcribe(model: WhisperModel, samples: Any, parameters: Parameters) -> list[Segment]:
-    """Return every segment that Whisper hears, the doubtful too: its own thresholds are off, they drop without trace."""
+    """Return every segment that Whisper hears: its own thresholds would drop the doubtful without a trace."""
     with progress("transcript-base", round(len(samples) / SAMPLE_RATE), "second") as counter:
         segments, _ = model.transcribe(
             samples,
@@ -140,16 +104,15 @@ def transcribe(model: WhisperModel, samples: Any, parameters: Parameters) -> lis
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write transcript.json; sound without speech gives an empty one."""
+    check_language(read_json(inputs.source / "probe.json"), parameters.language)
     samples, offset = read_audio(inputs.master)
     heard = transcribe(load_model(inputs.model, parameters), samples, parameters) if len(samples) else []
     transcript: dict[str, list[Any]] = {"segments": [], "dropped": []}
     for segment, reason in sort_out(heard, parameters):
-        entry = describe(segment, offset)
         if reason is None:
-            transcript["segments"].append(entry)
+            transcript["segments"].extend(lines_of(segment, offset, parameters.minimum_silence_seconds))
         else:
-            del entry["words"]
-            transcript["dropped"].append({**entry, "reason": reason})
+            transcript["dropped"].append(describe_dropped(segment, offset, reason))
     write_json(out / "transcript.json", transcript)
 
 

@@ -22,7 +22,9 @@ def read_audio(path: Path) -> tuple[np.ndarray, float]:
     try:
         with av.open(path) as container:
             if not container.streams.audio:
-                raise StageError(f"{path.name}: has no audio stream, so it cannot be transcribed; give a master with sound")
+                raise StageError(
+                    f"{path.name}: has no audio stream, so it cannot be transcribed; give a master with sound"
+                )
             resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
             for frame in container.decode(audio=0):
                 frame.pts = None  # The resampler would refuse the jitter of time stamps that many containers have.

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 KINDS = ("characters", "places", "gadgets")
-WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
-SENTENCE_START = re.compile(r"(?:^|[.!?…][\"'”’)]*\s+|[\"“‘(]|(?:^|\s)')\s*$")
+# Straight and typographic quotation marks (\u2018 \u2019 single, \u201c \u201d double).
+WORD = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*")
+SENTENCE_START = re.compile(r"(?:^|[.!?\u2026][\"'\u201d\u2019)]*\s+|[\"\u201c\u2018(]|(?:^|\s)')\s*$")
 
 
 def canonical_names(bible: Mapping[str, Any], kinds: tuple[str, ...] = KINDS) -> dict[str, str]:
@@ -31,7 +32,7 @@ def unknown_names(text: str, bible: Mapping[str, Any]) -> list[str]:
         word.group()
         for word in WORD.finditer(rest)
         if word.group()[0].isupper()
-        and re.split("['’]", word.group())[0] != "I"
+        and re.split("['\u2019]", word.group())[0] != "I"
         and not SENTENCE_START.search(rest, 0, word.start())
     ]
 

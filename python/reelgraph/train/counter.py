@@ -31,3 +31,9 @@ def draw_fraction(seed: int, *labels: object) -> float:
 def draw_normal(shape: tuple[int, ...], seed: int, *labels: object) -> np.ndarray:
     """Return float32 standard normal numbers of ``shape``."""
     return counter_generator(seed, *labels).standard_normal(shape, dtype=np.float32)
+
+
+def draw_uniform(shape: tuple[int, ...], bound: float, seed: int, *labels: object) -> np.ndarray:
+    """Return float32 numbers of ``shape``, uniform in [-bound, bound)."""
+    fractions = counter_generator(seed, *labels).random(shape, dtype=np.float32)
+    return (2 * fractions - 1) * np.float32(bound)

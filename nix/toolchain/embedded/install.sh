@@ -1,0 +1,50 @@
+# What nixw does once on a machine: install Nix, copy the embedded toolchain, try one build. Sourced by nixw.
+# Needs: root (the checkout), cache (a folder for what is remembered).
+
+say() { echo "nixw: $*" >&2; }
+fail() {
+  say "$*"
+  exit 3
+}
+
+# install_packages REASON PACKAGE...
+install_packages() {
+  reason=$1
+  shift
+  command -v apt-get >/dev/null || fail "$reason; install Nix 2.8 or newer from https://nixos.org/download and run this again"
+  [ "$(id -u)" = 0 ] || fail "$reason; ask root to run: apt-get install $*"
+  say "installing $*"
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2 ||
+    fail "apt-get could not install $*; see its message above"
+}
+
+# Prints the store path of this machine's own CPython and C runtime, copied there when its packages changed.
+embedded_seed() {
+  packages="python3.11 python3-pip-whl busybox-static ca-certificates"
+  state=$({ dpkg-query -W libc6 libstdc++6 python3.11-minimal libpython3.11-stdlib python3-pip-whl busybox-static
+    cat "$root/nix/toolchain/embedded/seed.sh" /etc/ssl/certs/ca-certificates.crt; } 2>/dev/null | cksum | cut -d' ' -f1)
+  seed=$(read_file "$cache/seed-$state")
+  if [ -z "$seed" ] || [ ! -e "$seed" ]; then
+    missing=$(for package in $packages; do dpkg -s "$package" >/dev/null 2>&1 || echo "$package"; done)
+    # shellcheck disable=SC2086
+    [ -z "$missing" ] || install_packages "neither nixpkgs nor a CPython 3.11 of this distribution is there" $missing
+    say "copying this machine's CPython 3.11 and C runtime into the Nix store"
+    folder=$(mktemp -d)
+    sh "$root/nix/toolchain/embedded/seed.sh" "$folder" || exit 3
+    # A store path of this name is taken by flakes as it is; under another name every call would copy it again.
+    seed=$(nix store add-path --name source "$folder")
+    rm -rf "$folder"
+    echo "$seed" >"$cache/seed-$state"
+  fi
+  echo "$seed"
+}
+
+# check_builds SHELL: one small build shows whether this Nix, or its daemon, can do what every stage needs.
+check_builds() {
+  stamp="$cache/builds-$(nix --version | tr -dc '0-9.')-$(id -u)"
+  [ ! -e "$stamp" ] || return 0
+  nix build --no-link --impure --expr "derivation { name = \"reel-probe\"; system = builtins.currentSystem; builder = $1;
+    args = [ \"-c\" \"[ \$(pwd) = /build ] && echo > \$out\" ]; __contentAddressed = true; outputHashMode = \"recursive\"; outputHashAlgo = \"sha256\"; }" 2>"$cache/probe.log" ||
+    fail "this Nix does not build content-addressed derivations in a sandbox; put 'experimental-features = nix-command flakes ca-derivations' and 'sandbox = true' into /etc/nix/nix.conf and restart its daemon (details: $cache/probe.log)"
+  touch "$stamp"
+}

@@ -1,0 +1,87 @@
+"""Frames of a film, one at a time: decoded exactly, resized with integer arithmetic, timed by their time stamps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from reelgraph.errors import StageError
+
+THREADS = 2
+# The last two take swscale off the shortcuts that round differently from one CPU to the next.
+SCALE_DOWN = "flags=area+accurate_rnd+bitexact"
+SCALE_FINE = "flags=bicubic+accurate_rnd+bitexact"
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[InputContainer]:
+    """Open a media file for reading; a file that is not one, or breaks off, raises a StageError that names it."""
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except av.error.FFmpegError as error:
+        raise StageError(
+            f"{path.name}: cannot be read as a film ({error.strerror}); it is damaged, cut short or no media file, fetch it again"
+        ) from error
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Return the first stream that is a moving picture (a cover picture is not), or raise a StageError."""
+    for stream in container.streams.video:
+        if "attached_pic" not in stream.disposition.name:
+            return stream
+    raise StageError(f"{path.name}: has no video stream; expected a film with picture and sound")
+
+
+def presentation_times(path: Path) -> list[Fraction]:
+    """Return when each frame is shown, in seconds after the first, without decoding; one more entry says when the last ends."""
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard)
+        times = [(stamp - stamps[0]) * stream.time_base for stamp in stamps]
+        return [*times, times[-1] + 1 / frame_rate(stream, path)] if times else []
+
+
+def frame_rate(stream: VideoStream, path: Path) -> Fraction:
+    """Return the average rate in frames per second, or raise a StageError where the file states none."""
+    rate = stream.average_rate or stream.guessed_rate
+    if not rate:
+        raise StageError(f"{path.name}: states no frame rate; expected a film with a frame rate, remux it")
+    return Fraction(rate)
+
+
+def decoded_frames(path: Path, expected: int) -> Iterator[VideoFrame]:
+    """Yield every frame in the order shown; a damaged one, or fewer or more than ``expected``, raises a StageError."""
+    count = 0
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        stream.codec_context.thread_count, stream.thread_type = THREADS, "AUTO"
+        for frame in container.decode(stream):
+            if frame.is_corrupt:
+                raise StageError(f"{path.name}: frame {count} is damaged; fetch the film again")
+            count += 1
+            yield frame
+    if count != expected:
+        raise StageError(f"{path.name}: decodes to {count} frames, but has {expected}; it is damaged or cut short, fetch it again")
+
+
+def picture_filter(stream: VideoStream, *filters: tuple[str, str]) -> Callable[[VideoFrame], VideoFrame]:
+    """Return a function that applies libavfilter ``(name, arguments)`` filters, each one frame in and one out."""
+    graph = Graph()
+    graph.threads = 1
+    nodes = [graph.add_buffer(template=stream), *(graph.add(name, arguments) for name, arguments in filters)]
+    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+
+    def apply(frame: VideoFrame) -> VideoFrame:
+        graph.vpush(frame)
+        return graph.vpull()
+
+    return apply

@@ -1,0 +1,131 @@
+"""Draw pictures and videos with the checkpoint through diffsynth's own pipeline: from text, and from a first frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffsynth.pipelines.wan_video import WanVideoPipeline
+from PIL import Image
+
+from reelgraph.errors import StageError
+from reelgraph.files import read_json, write_json
+from reelgraph.progress import track
+from reelgraph.stage import Stage
+from reelgraph.train.video import write_video
+from reelgraph.train.wan import load_pipeline
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The checkpoint, the dataset (for the first frames of image to video), and the model."""
+
+    checkpoint: Path
+    package: Path
+    model: Path
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """See schemas/samples.parameters.json."""
+
+    text_to_image: list[str]
+    text_to_video: list[str]
+    image_to_video: list[str]
+    seed: int
+    steps: int
+    guidance: float
+    frames: int
+    width: int
+    height: int
+    fps: int
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One thing to draw; ``first_frame`` is a picture of the package, relative."""
+
+    file: str
+    kind: str
+    prompt: str
+    frames: int
+    clip: str | None = None
+    first_frame: str | None = None
+
+
+def list_samples(parameters: Parameters, rows: list[dict[str, Any]]) -> list[Sample]:
+    """Return what to draw, in order; raise a StageError naming a clip that the package does not have."""
+    samples = [Sample(f"text-to-image-{n}.png", "text-to-image", p, 1) for n, p in enumerate(parameters.text_to_image)]
+    samples += [
+        Sample(f"text-to-video-{n}.mp4", "text-to-video", p, parameters.frames) for n, p in enumerate(parameters.text_to_video)
+    ]
+    clips = {f"{row['episode']}/{row['clip']}": row for row in rows}
+    for number, clip in enumerate(parameters.image_to_video):
+        # An empty name stands for the first clip, so that a pipeline need not know the names of clips before they are cut.
+        name = clip or next(iter(clips))
+        if name not in clips:
+            raise StageError(f"image_to_video names clip {name}, which the package does not have; take one like {next(iter(clips))}")
+        row = clips[name]
+        file = f"image-to-video-{number}.mp4"
+        samples.append(Sample(file, "image-to-video", row["prompt"], parameters.frames, name, row["first_frame"]))
+    return samples
+
+
+def draw(pipe: WanVideoPipeline, sample: Sample, parameters: Parameters, package: Path) -> list[Image.Image]:
+    """Return the frames of a sample; the noise comes from the pipeline's CPU generator, seeded."""
+    size = (parameters.width, parameters.height)
+    first_frame = Image.open(package / sample.first_frame).convert("RGB").resize(size) if sample.first_frame else None
+    return pipe(
+        prompt=sample.prompt,
+        negative_prompt="",
+        input_image=first_frame,
+        seed=parameters.seed,
+        rand_device="cpu",
+        width=parameters.width,
+        height=parameters.height,
+        num_frames=sample.frames,
+        num_inference_steps=parameters.steps,
+        cfg_scale=parameters.guidance,
+        tiled=False,
+        progress_bar_cmd=lambda timesteps: timesteps,
+    )
+
+
+def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Write the pictures, the videos and samples.json."""
+    torch.use_deterministic_algorithms(True)
+    samples = list_samples(parameters, read_json(inputs.package / "metadata.json"))
+    pipe = load_pipeline(inputs.model, ["dit", "text_encoder", "vae"], parameters.device, parameters.dtype)
+    pipe.load_lora(pipe.dit, str(inputs.checkpoint / "lora.safetensors"))
+    for sample in track(samples, "samples", len(samples), "sample"):
+        frames = draw(pipe, sample, parameters, inputs.package)
+        if sample.frames == 1:
+            frames[0].save(out / sample.file)
+        else:
+            write_video(out / sample.file, frames, parameters.fps, crf=16)
+    model = read_json(inputs.model / "model.json")
+    rows = [
+        {
+            "file": sample.file,
+            "kind": sample.kind,
+            "prompt": sample.prompt,
+            "frames": sample.frames,
+            "width": parameters.width,
+            "height": parameters.height,
+            "seed": parameters.seed,
+            "clip": sample.clip,
+            "first_frame": sample.first_frame,
+        }
+        for sample in samples
+    ]
+    write_json(out / "samples.json", {"base_model": model["name"], "weights": model["weights"], "samples": rows})
+
+
+STAGE = Stage(name="samples", inputs=Inputs, parameters=Parameters, outputs={"samples.json": "samples"}, run=run)
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,0 +1,155 @@
+"""Describe a master: its hash, picture and sound; refuse one that is altered, cut short or silent."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.stream import Stream
+
+from reelgraph.errors import StageError
+from reelgraph.files import file_hash, write_json
+from reelgraph.media.frames import frame_rate, open_media, video_stream
+from reelgraph.progress import progress
+from reelgraph.stage import Stage
+
+LOUDEST_SILENCE = 3  # of 32767: the noise that lossy codecs make of digital silence
+CUT_SHORT_SECONDS = 0.5  # containers state their length a frame or two wrong
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A media file."""
+
+    master: Path
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """See schemas/source.parameters.json."""
+
+    episode: str
+    title: str
+    language: str
+    licence: str
+    sha256: str | None
+
+
+def check_bytes(master: Path, expected: str | None) -> str:
+    """Return the master's SHA-256 in hexadecimal digits; an empty or altered file raises a StageError."""
+    if not master.is_file():
+        raise StageError(f"{master.name}: is no file; expected a master, a media file")
+    if not master.stat().st_size:
+        raise StageError(f"{master.name}: is empty; copy the master again")
+    found = file_hash(master).removeprefix("sha256:")
+    if expected not in (None, found):
+        raise StageError(
+            f"{master.name}: SHA-256 is {found}, expected {expected}; the master was altered: "
+            "restore it, or correct the manifest if this is the right one"
+        )
+    return found
+
+
+def time_stamps(master: Path) -> dict[int, list[tuple[int, int]]]:
+    """Return (time stamp, duration) of every packet of each stream by its index, in stream ticks, sorted; nothing is decoded."""
+    stamps: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    with open_media(master) as container, progress("source", master.stat().st_size >> 20, "megabyte") as counter:
+        for packet in container.demux():
+            if packet.pts is not None and not packet.is_discard:
+                stamps[packet.stream.index].append((packet.pts, packet.duration or 0))
+            counter.done = max(counter.done, (packet.pos or 0) >> 20)
+    return {index: sorted(packets) for index, packets in stamps.items()}
+
+
+def seconds(stream: Stream, packets: list[tuple[int, int]]) -> Fraction:
+    """Return how long a stream lasts from its first time stamp to its last one's end."""
+    return (sum(packets[-1]) - packets[0][0]) * stream.time_base if packets else Fraction(0)
+
+
+def check_whole(master: Path, stamps: dict[int, list[tuple[int, int]]]) -> None:
+    """Raise a StageError where frames are missing at the end: by count, by length, or because they cannot be decoded."""
+    with open_media(master) as container:
+        stream = video_stream(container, master)
+        shown = [stamp for stamp, _ in stamps.get(stream.index, [])]
+        hint = "the film is cut short or damaged, copy the master again"
+        if len(shown) < max(stream.frames, 1):
+            raise StageError(f"{master.name}: holds {len(shown)} of the {max(stream.frames, 1)} frames it declares; {hint}")
+        lasts = max(seconds(container.streams[index], packets) for index, packets in stamps.items())
+        declared = (container.duration or 0) / av.time_base
+        if lasts < declared - CUT_SHORT_SECONDS:
+            raise StageError(f"{master.name}: ends at {float(lasts):.2f} of the {declared:.2f} s it declares; {hint}")
+        container.seek(shown[-1], stream=stream)
+        decoded = sorted(frame.pts for frame in container.decode(stream) if not frame.is_corrupt)
+        if not decoded or decoded != shown[-len(decoded) :]:
+            raise StageError(f"{master.name}: its last frames cannot be decoded; {hint}")
+
+
+def check_sound(master: Path) -> None:
+    """Raise a StageError unless something is heard in the first audio stream."""
+    with open_media(master) as container:
+        if not container.streams.audio:
+            raise StageError(f"{master.name}: has no audio stream, the episode is silent; give a master with sound")
+        resampler = av.AudioResampler(format="s16")
+        for frame in container.decode(container.streams.audio[0]):
+            frame.pts = None
+            if any(np.abs(piece.to_ndarray().astype(np.int32)).max() > LOUDEST_SILENCE for piece in resampler.resample(frame)):
+                return
+    raise StageError(f"{master.name}: nothing is heard in its audio, the episode is silent; give a master with sound")
+
+
+def describe(master: Path, stamps: dict[int, list[tuple[int, int]]]) -> dict[str, Any]:
+    """Return the video and audio entries of probe.json."""
+    with open_media(master) as container:
+        video = video_stream(container, master)
+        rate, packets = frame_rate(video, master), stamps[video.index]
+        steps = [after - before for (before, _), (after, _) in pairwise(packets)]
+        shape = video.sample_aspect_ratio or Fraction(1)
+        return {
+            "video": {
+                "codec": video.codec_context.name,
+                "width": video.width,
+                "height": video.height,
+                "sample_aspect_ratio": f"{shape.numerator}/{shape.denominator}",
+                "fps": round(float(rate), 6),
+                "fps_rational": f"{rate.numerator}/{rate.denominator}",
+                "frames": len(packets),
+                "seconds": round(float((packets[-1][0] - packets[0][0]) * video.time_base + 1 / rate), 6),
+                "start_seconds": round(float(packets[0][0] * video.time_base), 6),
+                # Time stamps in whole milliseconds, as in Matroska, differ by one tick at a constant rate too.
+                "variable_rate": bool(steps) and max(steps) - min(steps) > 1,
+            },
+            "audio": [
+                {
+                    "codec": stream.codec_context.name,
+                    "rate": stream.rate,
+                    "channels": stream.channels,
+                    "seconds": round(float(seconds(stream, stamps.get(stream.index, []))), 6),
+                    "language": None if stream.language in (None, "und") else stream.language,
+                }
+                for stream in container.streams.audio
+            ],
+        }
+
+
+def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Write probe.json."""
+    sha256 = check_bytes(inputs.master, parameters.sha256)
+    stamps = time_stamps(inputs.master)
+    check_whole(inputs.master, stamps)
+    check_sound(inputs.master)
+    size = inputs.master.stat().st_size
+    write_json(
+        out / "probe.json", {**asdict(parameters), "sha256": sha256, "bytes": size, **describe(inputs.master, stamps)}
+    )
+
+
+STAGE = Stage(name="source", inputs=Inputs, parameters=Parameters, outputs={"probe.json": "probe"}, run=run)
+
+if __name__ == "__main__":
+    STAGE.main()

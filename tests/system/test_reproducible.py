@@ -1,0 +1,75 @@
+"""The same bytes in a clean store, under a newer Nix, after a kill; and only what an edit reaches is built again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Finished, nixw, output_paths
+
+
+def environments() -> list[str]:
+    """Return the installables of the Python environments, which are copied and not built twice."""
+    return [f".#lib.x86_64-linux.python.environments.{name}" for name in ("asr", "media", "report", "runner", "train")]
+
+
+def build_and_kill(store: Path, nix: Path, sign: str) -> str:
+    """Build the smoke job in ``store`` and kill every process of it as soon as a line has ``sign``; return the log."""
+    process = subprocess.Popen(
+        [ROOT / "nixw", "build", "--no-link", "-L", "--store", store, ".#wan22-smoke"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{nix}:{os.environ['PATH']}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    log = ""
+    for line in process.stderr:
+        log += line
+        if sign in line:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    return log
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(smoke: Path, newer_nix: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    """A clean store in which a newer Nix was killed during the second segment and then built the smoke job again."""
+    store = tmp_path_factory.mktemp("store")
+    copied = nixw("copy", "--no-check-sigs", "--to", str(store), *environments())
+    assert copied.status == 0, copied.log
+    log = build_and_kill(store, newer_nix, "reel-smoke-segment-1-wan22-train> wan22-train: ")
+    assert "reel-smoke-segment-1-wan22-train" in log, log[-3000:]
+    return store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
+
+
+def test_killed_training_repeats_only_the_unfinished_segment(killed_and_resumed: tuple[Path, Finished]) -> None:
+    _, resumed = killed_and_resumed
+    assert resumed.status == 0, resumed.log[-3000:]
+    segments = [name for name in resumed.built_stages if "segment" in name]
+    assert segments == ["smoke-segment-1-wan22-train", "smoke-segment-2-wan22-train"]
+    assert not [name for name in resumed.built_stages if name.endswith(("clips", "latents", "plan"))]
+
+
+def test_killed_training_in_a_clean_store_under_a_newer_nix_ends_in_the_same_bytes(
+    killed_and_resumed: tuple[Path, Finished], newer_nix: Path
+) -> None:
+    store, _ = killed_and_resumed
+    names = json.loads(nixw("eval", "--json", ".#smoke.stages", "--apply", "builtins.attrNames").output)
+    attributes = [f'smoke.stages."{name}"' for name in names]
+    here, there = output_paths(attributes), output_paths(attributes, store=store, nix=newer_nix)
+    assert dict(zip(names, here, strict=True)) == dict(zip(names, there, strict=True))
+
+
+def test_a_comment_in_a_stage_is_cut_off_after_that_stage(smoke: Path, checkout: Path) -> None:
+    script = checkout / "python/reelgraph/stages/shots.py"
+    script.write_text(script.read_text() + f"\n# {os.urandom(8).hex()}\n")
+    finished = nixw("build", "--no-link", "-L", f"path:{checkout}#wan22-smoke")
+    assert finished.status == 0, finished.log[-3000:]
+    assert finished.built_stages == ["big-buck-bunny-excerpt-shots"]
