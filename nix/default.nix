@@ -36,6 +36,7 @@ in
     inherit
       mkStage
       mkPipeline
+      stages
       materials
       models
       python

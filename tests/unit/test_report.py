@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -112,9 +111,10 @@ def make_dataset(directory: Path) -> dict[str, Path]:
     write_json(directory / "plan/plan.json", plan)
     losses = [{"step": step, "loss": 0.9 - 0.01 * step + 0.1 * (step % 3), "learning_rate": 2e-5} for step in range(1, 21)]
     (directory / "checkpoint/loss.jsonl").write_text("".join(json.dumps(row) + "\n" for row in losses), encoding="utf-8")
-    header = json.dumps({"__metadata__": {}, "a": {"dtype": "F32", "shape": [16, 96]}, "b": {"dtype": "F32", "shape": [96, 16]}})
-    (directory / "checkpoint/lora.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
-    write_json(directory / "checkpoint/checkpoint.json", {"lora_rank": 16, "targets": ["q", "k"]})
+    segments = [{"first": 1, "last": 20, "mean_loss": 0.8, "held_out_loss_before": 1.25, "held_out_loss_after": 1.125}]
+    header = {"modelspec.title": "test", "reelgraph.rank": "16"}
+    checkpoint = {"metadata": header, "files": {}, "tensors": 2, "parameters": 3072, "largest_b": 0.5, "segments": segments}
+    write_json(directory / "checkpoint/checkpoint.json", checkpoint)
     model = {"name": "wan22-tiny", "architecture": "Wan2.2-TI2V-5B", "weights": "random", "description": "For tests."}
     write_json(directory / "model/model.json", model)
     return {
@@ -125,15 +125,18 @@ def make_dataset(directory: Path) -> dict[str, Path]:
     }
 
 
-def make_samples(directory: Path) -> Path:
+def make_samples(directory: Path, package: Path) -> Path:
     directory.mkdir()
     picture = Image.linear_gradient("L").convert("RGB").resize((128, 96))
     picture.save(directory / "0.png")
     write_video(directory / "1.mp4", [picture.rotate(30 * number) for number in range(9)], fps=8, crf=20)
+    picture.save(package / "first.png")
+    shape = {"width": 128, "height": 96, "seed": 1}
     samples = [
-        {"kind": "text to image", "file": "0.png", "prompt": "A rabbit in a meadow.", "seed": 1},
-        {"kind": "text to video", "file": "1.mp4", "prompt": "A rabbit runs.", "seed": 2, "frames": 9},
-    ]
+        {"kind": "text-to-image", "file": "0.png", "prompt": "A meadow.", "frames": 1, "clip": None, "first_frame": None, **shape},
+        {"kind": "image-to-video", "file": "1.mp4", "prompt": "A rabbit runs.", "frames": 9, "clip": "one/s0000c00",
+         "first_frame": "first.png", **shape},
+    ]  # fmt: skip
     write_json(directory / "samples.json", {"samples": samples})
     return finish(directory, "samples", {"steps": 8})
 
@@ -147,4 +150,5 @@ def run_outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def make_run(directory: Path, episodes: list[str]) -> dict[str, Any]:
     """Make the outputs of a small run in the layouts of its stages; return them as the stage's inputs."""
     chains = {part: {name: make(directory / name / part) for name in episodes} for part, make in MAKERS.items()}
-    return {**chains, **make_dataset(directory), "samples": make_samples(directory / "samples")}
+    dataset = make_dataset(directory)
+    return {**chains, **dataset, "samples": make_samples(directory / "samples", dataset["package"])}

@@ -17,7 +17,7 @@ from reelgraph.errors import StageError
 
 THREADS = 2
 # The last two take swscale off the shortcuts that round differently from one CPU to the next.
-SCALE_DOWN = "flags=area+accurate_rnd+bitexact"
+SCALE_DOWN = "flags=bilinear+accurate_rnd+bitexact"
 SCALE_FINE = "flags=bicubic+accurate_rnd+bitexact"
 
 

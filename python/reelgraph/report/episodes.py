@@ -81,12 +81,15 @@ def spoken_lines(lines: Sequence[Mapping[str, Any]], start: float, end: float) -
 
 
 def read_episode(name: str, source: Path, shots: Path, clips: Path, transcript: Path, captions: Path) -> Episode:
-    """Join the outputs of an episode's stages, or raise a StageError for a caption whose clip does not exist."""
+    """Join the outputs of an episode's stages, or raise a StageError for a caption without clip or frames that nobody accounts for."""
     cut, shot_list = read_json(clips / "clips.json"), read_json(shots / "shots.json")
     spoken = read_json(transcript / "transcript.json")
     texts = {caption["clip"]: caption for caption in read_json(captions / "captions.json")["captions"]}
     if unknown := sorted(set(texts) - {clip["id"] for clip in cut["clips"]}):
         raise StageError(f"{name}: caption for clip '{unknown[0]}': there is no such clip; build the captions again from these clips")
+    accounted = sum(entry["end"] - entry["start"] for entry in [*cut["clips"], *cut["rejects"]])
+    if accounted != shot_list["frames"]:
+        raise StageError(f"{name}: clips and rejects have {accounted} frames, the episode has {shot_list['frames']}; build clips again")
     fps = shot_list["fps"]
     rejects = sorted(cut["rejects"], key=lambda entry: (entry["rule"], entry["start"]))
     return Episode(

@@ -60,16 +60,17 @@ def read_losses(path: Path) -> Losses:
 def loss_curve(losses: Losses, segment_ends: Sequence[int]) -> str:
     """Return an SVG element for inlining, coloured by the page's style sheet, with a mark after each step of ``segment_ends``."""
     with rc_context({"svg.hashsalt": "reelgraph", "svg.fonttype": "none", "font.size": 9, "axes.unicode_minus": False}):
-        figure = Figure(figsize=(8, 2.8))
-        axes = figure.add_axes((0.07, 0.15, 0.92, 0.81))
+        figure = Figure(figsize=(11.5, 3.4))
+        axes = figure.add_axes((0.05, 0.13, 0.94, 0.84))
         # A hundred thousand dots would make the page heavy and show no more than a thousand do.
         every = -(-len(losses.values) // DOTS)
-        axes.plot(losses.steps[::every], losses.values[::every], ".", color=POINT, markersize=4, markeredgewidth=0)
+        axes.plot(losses.steps[::every], losses.values[::every], ".", color=POINT, markersize=5, markeredgewidth=0)
         half, means = losses.window // 2, losses.means
         axes.plot(losses.steps[half : half + len(means)], means, color=LINE, linewidth=1.8)
         for step in segment_ends:
             axes.axvline(step + 0.5, color=TEXT, linewidth=0.6, linestyle=(0, (2, 3)))
         axes.set_xlabel("step", color=TEXT, labelpad=3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", color=GRID, linewidth=0.6)
         axes.tick_params(colors=TEXT, length=0)
         axes.spines[:].set_visible(False)

@@ -20,6 +20,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 clip`` or ``12 clips``."""
+    return f"{count(number)} {noun if number == 1 else noun + 's'}"
+
+
 def share(part: int, whole: int) -> str:
     """Return ``81.3 %``."""
     return f"{100 * part / whole:.1f} %" if whole else "0.0 %"
@@ -68,7 +73,7 @@ def anchor(record: Record) -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", f"built-{record.name}-{record.stage}")
 
 
-FILTERS = (count, share, duration, plain, rule_words, source_words, short_hash, anchor)
+FILTERS = (count, counted, share, duration, plain, rule_words, source_words, short_hash, anchor)
 
 
 def render(view: Mapping[str, Any]) -> Iterator[str]:

@@ -4,14 +4,11 @@ built from what."""
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from reelgraph.errors import StageError
 from reelgraph.files import read_json
 from reelgraph.progress import progress
 from reelgraph.report.episodes import Clip, Episode, caption_sources, read_episodes, rejected_frames
@@ -51,16 +48,6 @@ class Parameters:
     attributions: list[str]
 
 
-def count_parameters(path: Path) -> int:
-    """Return how many numbers the tensors of a safetensors file hold, from its header alone."""
-    try:
-        with path.open("rb") as stream:
-            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-    except (OSError, ValueError, struct.error) as error:
-        raise StageError(f"{path.name}: is no safetensors file; build the checkpoint again") from error
-    return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-
-
 def read_records(inputs: Inputs) -> dict[str, list[Record]]:
     """Return the records of the dataset's stages, then of each episode's, under the heading that readers know them by."""
     dataset = {name: getattr(inputs, name) for name in ("model", "package", "plan", "checkpoint", "samples")}
@@ -82,12 +69,6 @@ def parameter_sets(groups: Mapping[str, Sequence[Record]]) -> list[tuple[str, li
     return [(stage, names, json.loads(parameters)) for (stage, parameters), names in sorted(sets.items())]
 
 
-def numbers(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a JSON object that are single values, with names as people write them."""
-    single = {name: entry for name, entry in value.items() if not isinstance(entry, dict | list)}
-    return {name.replace("_", " "): entry for name, entry in single.items()}
-
-
 def view(inputs: Inputs, parameters: Parameters, episodes: Sequence[Episode]) -> dict[str, Any]:
     """Return what the template names, but for the clips' pictures."""
     plan, losses, groups = read_json(inputs.plan / "plan.json"), read_losses(inputs.checkpoint / "loss.jsonl"), read_records(inputs)
@@ -98,11 +79,10 @@ def view(inputs: Inputs, parameters: Parameters, episodes: Sequence[Episode]) ->
         "model": read_json(inputs.model / "model.json"),
         "dataset": read_json(inputs.package / "dataset.json"),
         "plan": plan,
-        "checkpoint": numbers(read_json(inputs.checkpoint / "checkpoint.json")),
+        "checkpoint": read_json(inputs.checkpoint / "checkpoint.json"),
         "losses": losses,
         "curve": loss_curve(losses, [segment["last"] for segment in plan["segments"][:-1]]),
-        "parameter_count": count_parameters(inputs.checkpoint / "lora.safetensors"),
-        "samples": read_samples(inputs.samples),
+        "samples": read_samples(inputs.samples, inputs.package, THUMBNAIL_WIDTH),
         "episodes": episodes,
         "collapse": len(episodes) > MOST_OPEN_EPISODES,
         "captions": caption_sources(episodes),
@@ -111,7 +91,7 @@ def view(inputs: Inputs, parameters: Parameters, episodes: Sequence[Episode]) ->
         "total_seconds": sum(episode.frames / episode.fps for episode in episodes),
         "kept_frames": sum(episode.kept for episode in episodes),
         "rejected": rejected,
-        "colours": {rule: number % COLOURS for number, (rule, _) in enumerate(rejected)},
+        "colours": {rule: f"r{number % COLOURS}" for number, (rule, _) in enumerate(rejected)},
         "untrained": {entry["clip"]: entry["reason"] for entry in plan["dropped"]},
         "groups": groups,
         "makers": {record.content: record for records in groups.values() for record in records},

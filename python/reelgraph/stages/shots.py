@@ -59,7 +59,7 @@ class ScoringDetector(AdaptiveDetector):
 
 
 def small_pictures(master: Path, frames: int) -> Iterator[np.ndarray]:
-    """Yield every frame as a small BGR picture [height, width, 3]; averaging areas leaves no noise or grain to take for change."""
+    """Yield every frame as a small BGR picture [height, width, 3], in which noise and grain are averaged away."""
     with open_media(master) as container:
         stream = video_stream(container, master)
         width = min(DETECTION_WIDTH, stream.width)

@@ -1,0 +1,118 @@
+"""Which frames of an episode become clips, and why the others do not: arithmetic on what was measured, no picture is touched."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a clip must be; see schemas/clips.parameters.json."""
+
+    frame_counts: Sequence[int]
+    trim_frames: int
+    black_luma: float
+    repeat_change: float
+    still_share: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames ``start`` to before ``end`` of shot ``shot``; ``frames`` are the ones shown, one for each frame of the clip."""
+
+    start: int
+    end: int
+    shot: int
+    frames: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Frames ``start`` to before ``end`` in no clip: by which rule, what was measured and what the rule demands."""
+
+    start: int
+    end: int
+    rule: str
+    value: float
+    threshold: float
+
+
+class Timeline:
+    """When each frame is shown, and which one is nearest to a frame of a clip at another rate."""
+
+    def __init__(self, times: Sequence[Fraction], fps: Fraction) -> None:
+        """``times`` are the starts of all frames in seconds and the end of the last; ``fps`` is the clips' rate."""
+        self._times, self._step = times, 1 / fps
+
+    def frame_at(self, start: int, number: int) -> int:
+        """Return the frame shown in the middle of frame ``number`` of a clip that starts at frame ``start``.
+
+        The middle keeps a whole half frame between the sample and the next frame, whatever the time stamps' rounding.
+        """
+        return bisect_right(self._times, self._times[start] + (number + Fraction(1, 2)) * self._step) - 1
+
+    def sample(self, start: int, count: int) -> tuple[int, ...]:
+        """Return the ``count`` frames of a clip that starts at frame ``start``; they may lie past the last frame."""
+        return tuple(self.frame_at(start, number) for number in range(count))
+
+
+def plan(
+    shots: Sequence[tuple[int, int]], luma: Sequence[float], change: Sequence[float], timeline: Timeline, rules: Rules
+) -> list[Clip | Reject]:
+    """Return clips and rejects in order; each frame of the shots, which tile the episode, is in exactly one of them.
+
+    ``luma`` and ``change`` are each frame's mean grey, and its mean difference of grey to the frame before, 0 to 255.
+    """
+    return [
+        piece
+        for number, (start, end) in enumerate(shots)
+        for piece in _plan_shot(number, start, end, len(luma), luma, change, timeline, rules)
+    ]
+
+
+def _plan_shot(
+    shot: int,
+    start: int,
+    end: int,
+    frames: int,
+    luma: Sequence[float],
+    change: Sequence[float],
+    timeline: Timeline,
+    rules: Rules,
+) -> Iterator[Clip | Reject]:
+    repeats = sum(value <= rules.repeat_change for value in change[start + 1 : end])
+    black = [value < rules.black_luma for value in luma[start:end]]
+    if end - start > 1 and repeats / (end - start - 1) > rules.still_share and not all(black):
+        yield Reject(start, end, "still", round(repeats / (end - start - 1), 3), rules.still_share)
+        return
+    # The first and the last frame of the episode have no neighbour shot that could show in them.
+    head = min(start + (rules.trim_frames if start > 0 else 0), end)
+    tail = max(end - (rules.trim_frames if end < frames else 0), head)
+    if start < head:
+        yield Reject(start, head, "trim", head - start, rules.trim_frames)
+    for is_black, run in groupby(range(head, tail), key=lambda frame: black[frame - start]):
+        indices = list(run)
+        first, last = indices[0], indices[-1] + 1
+        if is_black:
+            yield Reject(first, last, "black", round(sum(luma[first:last]) / len(indices), 2), rules.black_luma)
+        else:
+            yield from _fill(shot, first, last, timeline, rules)
+    if tail < end:
+        yield Reject(tail, end, "trim", end - tail, rules.trim_frames)
+
+
+def _fill(shot: int, start: int, end: int, timeline: Timeline, rules: Rules) -> Iterator[Clip | Reject]:
+    """Tile frames ``start`` to before ``end`` with the longest clips that fit, and reject what is left over."""
+    rule = "too-short"
+    while start < end:
+        fitting = [count for count in rules.frame_counts if timeline.frame_at(start, count - 1) < end]
+        if not fitting:
+            yield Reject(start, end, rule, end - start, min(rules.frame_counts))
+            return
+        frames = timeline.sample(start, max(fitting))
+        yield Clip(start, frames[-1] + 1, shot, frames)
+        start, rule = frames[-1] + 1, "remainder"
