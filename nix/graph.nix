@@ -106,18 +106,20 @@ let
 
   segment =
     index:
-    mkStage {
-      definition = stages.wan22-train;
-      set = "${name}-segment-${toString index}";
-      inputs = encoded // {
-        inherit plan;
+    let
+      perSegment = stageOf "${name}-segment-${toString index}" {
+        segment-plan.segment = index;
+        wan22-train.segment = index;
+      };
+    in
+    perSegment "wan22-train" (
+      encoded
+      // {
+        plan = perSegment "segment-plan" { inherit plan; };
         model = models.wan22;
         previous = if index == 0 then null else trained.${toString (index - 1)};
-      };
-      parameters = (parameters.wan22-train or { }) // {
-        segment = index;
-      };
-    };
+      }
+    );
   trained = builtins.listToAttrs (
     builtins.genList (index: {
       name = toString index;
@@ -125,8 +127,15 @@ let
     }) segments
   );
 
+  # Two digits, so that their order is the order of their names.
+  numbered = builtins.listToAttrs (
+    builtins.genList (index: {
+      name = (if index < 10 then "0" else "") + toString index;
+      value = trained.${toString index};
+    }) segments
+  );
   checkpoint = perDataset "checkpoint" {
-    segments = trained;
+    segments = numbered;
     inherit plan package;
     model = models.wan22;
   };

@@ -13,7 +13,7 @@ in
   film = sourceDistribution "moviepy" "2.2.1" "c80cb56815ece94e5e3e2d361aa40070eeb30a09d23a24c4e684d03e16deacb1";
   filmMember = {
     film_archive_member = "moviepy-2.2.1/docs/_static/medias/getting_started/moviepy_10_minutes/moviepy_10_minutes.zip";
-    film_member = "resources/bbb.mp4";
+    film_member = "moviepy_10_minutes/resources/bbb.mp4";
     film_sha256 = "475fbbf34c4c367998f80c29ea03b15a743941179b12da3373fc6706e68621d0";
   };
   # Holds five sentences of LibriVox recordings with their transcript, in the public domain.

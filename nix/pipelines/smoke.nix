@@ -19,6 +19,9 @@ let
       end_seconds = 230;
       inherit (materials.filmMember) film_archive_member film_member film_sha256;
       dialogue = builtins.fromJSON (builtins.readFile ../../materials/smoke/dialogue.json);
+      speech_gain_percent = 100;
+      crf = 14;
+      preset = "veryfast";
     };
   };
 in
@@ -33,10 +36,10 @@ in
       inputs = { };
       parameters = {
         seed = 22;
-        dit_dim = 96;
-        dit_ffn_dim = 384;
-        dit_heads = 4;
-        dit_layers = 4;
+        dit_dim = 48;
+        dit_ffn_dim = 192;
+        dit_heads = 2;
+        dit_layers = 3;
         text_dim = 64;
         text_heads = 4;
         text_layers = 2;
@@ -60,6 +63,29 @@ in
       language = "en";
       licence = "CC-BY-3.0";
       sha256 = null;
+    };
+    shots = {
+      adaptive_threshold = 3.0;
+      min_scene_frames = 8;
+      window_width = 2;
+      min_content_value = 15.0;
+    };
+    clips = {
+      fps = 24;
+      width = 320;
+      height = 192;
+      frame_counts = [
+        17
+        25
+        33
+        49
+      ];
+      trim_frames = 2;
+      black_luma = 10;
+      repeat_change = 0.1;
+      still_share = 0.95;
+      crf = 14;
+      preset = "medium";
     };
     transcript-base = {
       language = "en";
@@ -96,6 +122,62 @@ in
       trigger = "";
       device = "cpu";
       dtype = "float32";
+    };
+    wan22-plan = {
+      seed = 22;
+      epochs = 1;
+      dataset_repeat = 20;
+      gradient_accumulation = 4;
+      segments_per_epoch = 3;
+      learning_rate = 2.0e-5;
+      warmup_steps = 10;
+      weight_decay = 0.01;
+      gradient_clip = 1.0;
+      lora_rank = 16;
+      timestep_shift = 5.0;
+      timestep_minimum = 0.0;
+      timestep_maximum = 1.0;
+      first_frame_probability = 0.5;
+      token_limit = 0;
+      held_out_shots = 2;
+      held_out_timesteps = [
+        100
+        400
+        700
+        900
+      ];
+    };
+    wan22-train = {
+      device = "cpu";
+      dtype = "float32";
+      checkpointing = "none";
+    };
+    checkpoint = {
+      name = "big-buck-bunny-smoke";
+      licence = "CC BY 3.0";
+      attribution = "Big Buck Bunny, (c) Blender Foundation, bigbuckbunny.org";
+    };
+    samples = {
+      text_to_image = [ "Big Buck Bunny, a large gray rabbit, stands in a sunny forest." ];
+      text_to_video = [ "Big Buck Bunny, a large gray rabbit, walks through a sunny forest." ];
+      image_to_video = [ "" ];
+      negative_prompt = "";
+      seed = 22;
+      steps = 6;
+      guidance = 3.0;
+      frames = 17;
+      width = 320;
+      height = 192;
+      fps = 24;
+      device = "cpu";
+      dtype = "float32";
+    };
+    report = {
+      title = "Reelgraph smoke";
+      attributions = [
+        "Big Buck Bunny, (c) Blender Foundation, bigbuckbunny.org, CC BY 3.0; cut, and mixed with spoken lines"
+        "Spoken lines: LibriVox recordings, public domain, as shipped with pocketsphinx"
+      ];
     };
   };
 }

@@ -10,5 +10,9 @@
     model = "wan22-model";
   };
   schemas = [ "checkpoint" ];
-  modules = [ ];
+  modules = [
+    "train/model.py"
+    "train/plan.py"
+    "train/tensors.py"
+  ];
 }

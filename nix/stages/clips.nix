@@ -9,5 +9,9 @@
     shots = "shots";
   };
   schemas = [ "clips" ];
-  modules = [ ];
+  modules = [
+    "media/encode.py"
+    "media/frames.py"
+    "media/plan.py"
+  ];
 }

@@ -15,6 +15,14 @@
     samples = "samples";
     model = "wan22-model";
   };
-  schemas = [ ];
-  modules = [ ];
+  schemas = [ "stage" ];
+  modules = [
+    "media/frames.py"
+    "report/episodes.py"
+    "report/loss.py"
+    "report/page.py"
+    "report/pictures.py"
+    "report/provenance.py"
+    "report/samples.py"
+  ];
 }

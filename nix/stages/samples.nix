@@ -9,5 +9,11 @@
     model = "wan22-model";
   };
   schemas = [ "samples" ];
-  modules = [ ];
+  modules = [
+    "media/encode.py"
+    "media/frames.py"
+    "train/model.py"
+    "train/video.py"
+    "train/wan.py"
+  ];
 }

@@ -8,8 +8,8 @@
     source = "source";
   };
   schemas = [
-    "probe"
+    "frames"
     "shots"
   ];
-  modules = [ ];
+  modules = [ "media/frames.py" ];
 }

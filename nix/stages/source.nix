@@ -5,5 +5,5 @@
   environment = "media";
   inputs.master = "master";
   schemas = [ "probe" ];
-  modules = [ ];
+  modules = [ "media/frames.py" ];
 }

@@ -9,5 +9,8 @@
     model = "speech-model";
   };
   schemas = [ "transcript" ];
-  modules = [ "text/audio.py" ];
+  modules = [
+    "text/audio.py"
+    "text/transcript.py"
+  ];
 }

@@ -12,6 +12,7 @@
     "media/encode.py"
     "media/frames.py"
     "train/encode.py"
+    "train/model.py"
     "train/tensors.py"
     "train/video.py"
     "train/wan.py"

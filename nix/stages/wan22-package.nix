@@ -10,6 +10,7 @@
   schemas = [ ];
   modules = [
     "media/frames.py"
+    "train/package.py"
     "train/prompts.py"
   ];
 }

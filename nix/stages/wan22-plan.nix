@@ -8,13 +8,11 @@
     latents.each = "wan22-latents";
     text.each = "wan22-text";
   };
-  schemas = [
-    "plan"
-    "recipe"
-  ];
+  schemas = [ ];
   modules = [
     "train/counter.py"
     "train/plan.py"
     "train/prompts.py"
+    "train/schedule.py"
   ];
 }

@@ -10,6 +10,7 @@
   schemas = [ "text" ];
   modules = [
     "train/encode.py"
+    "train/model.py"
     "train/prompts.py"
     "train/tensors.py"
     "train/wan.py"

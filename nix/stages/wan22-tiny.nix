@@ -7,7 +7,9 @@
   schemas = [ "model" ];
   modules = [
     "train/counter.py"
+    "train/model.py"
     "train/tensors.py"
+    "train/tokenizer.py"
     "train/wan.py"
   ];
 }

@@ -4,7 +4,7 @@
   kind = "wan22-segment";
   environment = "train";
   inputs = {
-    plan = "wan22-plan";
+    plan = "segment-plan";
     latents.each = "wan22-latents";
     text.each = "wan22-text";
     model = "wan22-model";
@@ -15,8 +15,10 @@
     "train/counter.py"
     "train/flow.py"
     "train/lora.py"
+    "train/model.py"
     "train/plan.py"
     "train/tensors.py"
+    "train/trainer.py"
     "train/wan.py"
   ];
 }

@@ -15,6 +15,7 @@ from reelgraph.stages.caption import STAGE
 from reelgraph.text.captions import caption_problems, text_hash
 from reelgraph.text.ranges import contains, first_overlap, is_covered, shared_frames
 
+SMOKE = Path(__file__).parents[2] / "materials" / "smoke"
 BIBLE = {
     "series": "Big Buck Bunny",
     "characters": [
@@ -187,3 +188,12 @@ def test_ranges_mean_what_their_frames_mean(wanted: dict[str, int], others: list
     assert (first_overlap(others) is None) == (
         sum(len(frames_of(other)) for other in others) == len(set().union(*map(frames_of, others)))
     )
+
+
+def test_smoke_labels_tile_the_scenes_and_keep_to_the_bible() -> None:
+    bible, scenes, labels = (json.loads((SMOKE / f"{name}.json").read_text()) for name in ("bible", "scenes", "labels"))
+    assert [label["start"] for label in labels] == [0, *(label["end"] for label in labels[:-1])]
+    assert labels[-1]["end"] == scenes[-1]["end"]
+    for entry in labels:
+        assert caption_problems(entry["training_caption"], bible, 15, 60) == []
+        assert any(contains(scene, entry) for scene in scenes)

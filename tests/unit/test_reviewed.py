@@ -12,6 +12,7 @@ from reelgraph.errors import StageError
 from reelgraph.stages.reviewed import STAGE
 from reelgraph.text.captions import text_hash
 
+SMOKE = Path(__file__).parents[2] / "materials" / "smoke"
 BIBLE = {
     "series": "Big Buck Bunny",
     "characters": [{"name": "Frank", "aliases": [], "appearance": "A squirrel."}],
@@ -133,3 +134,10 @@ def test_captions_and_clips_that_do_not_match_are_an_error(
 ) -> None:
     with pytest.raises(StageError, match=sentence):
         build(tmp_path, [], captions, clips)
+
+
+def test_smoke_overrides_replace_labels_as_they_stand() -> None:
+    labels, overrides = (json.loads((SMOKE / f"{name}.json").read_text()) for name in ("labels", "overrides"))
+    present = {text_hash(label["training_caption"]) for label in labels}
+    assert overrides
+    assert {override["replaces"] for override in overrides} <= present

@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 ENCODER_THREADS = 2
@@ -66,3 +67,13 @@ def encode_audio(stream: AudioStream, frames: Iterable[AudioFrame]) -> Iterator[
         position += frame.samples
         yield from stream.encode(frame)
     yield from stream.encode(None)
+
+
+def write_png(path: Path, frame: VideoFrame) -> None:
+    """Write a frame as an RGB PNG."""
+    exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+    picture = frame.reformat(format="rgb24", interpolation=exact, threads=1)
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = frame.width, frame.height, "rgb24", Fraction(1)
+    picture.pts = 0
+    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None))))

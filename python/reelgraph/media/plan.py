@@ -84,11 +84,9 @@ def _plan_shot(
     timeline: Timeline,
     rules: Rules,
 ) -> Iterator[Clip | Reject]:
-    repeats = sum(value <= rules.repeat_change for value in change[start + 1 : end])
     black = [value < rules.black_luma for value in luma[start:end]]
-    if end - start > 1 and repeats / (end - start - 1) > rules.still_share and not all(black):
-        yield Reject(start, end, "still", round(repeats / (end - start - 1), 3), rules.still_share)
-        return
+    repeats = [value <= rules.repeat_change for value in change[start + 1 : end]]
+    still = sum(repeats) / len(repeats) if repeats else 0.0
     # The first and the last frame of the episode have no neighbour shot that could show in them.
     head = min(start + (rules.trim_frames if start > 0 else 0), end)
     tail = max(end - (rules.trim_frames if end < frames else 0), head)
@@ -99,6 +97,8 @@ def _plan_shot(
         first, last = indices[0], indices[-1] + 1
         if is_black:
             yield Reject(first, last, "black", round(sum(luma[first:last]) / len(indices), 2), rules.black_luma)
+        elif still > rules.still_share:
+            yield Reject(first, last, "still", round(still, 3), rules.still_share)
         else:
             yield from _fill(shot, first, last, timeline, rules)
     if tail < end:

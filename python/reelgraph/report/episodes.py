@@ -1,11 +1,10 @@
-"""An episode as the page shows it: every clip with its caption and lines, every other frame with why it was left out."""
+"""An episode as the page shows it: every clip with caption and lines, every other frame with why it was left out."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +27,6 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Rejects:
-    """All ranges of an episode that one rule left out, in order, each with ``start``, ``end``, value and threshold."""
-
-    rule: str
-    ranges: Sequence[Mapping[str, Any]]
-
-    @property
-    def frames(self) -> int:
-        """Return how many frames the rule left out."""
-        return sum(entry["end"] - entry["start"] for entry in self.ranges)
-
-
-@dataclass(frozen=True)
 class Episode:
     """What the stages up to the reviewed captions made of a master; ``master`` is its probe.json."""
 
@@ -52,7 +38,7 @@ class Episode:
     lines: Sequence[Mapping[str, Any]]
     dropped: Sequence[Mapping[str, Any]]
     clips: Sequence[Clip]
-    rejects: Sequence[Rejects]
+    rejects: Sequence[Mapping[str, Any]]
 
     @property
     def kept(self) -> int:
@@ -65,6 +51,24 @@ class Episode:
         minutes, seconds = divmod(seconds, 60)
         hours, minutes = divmod(minutes, 60)
         return f"{f'{hours}:{minutes:02}' if hours else minutes}:{seconds:02}.{milliseconds:03}"
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """All ranges that one rule left out, each with its episode."""
+
+    rule: str
+    ranges: Sequence[tuple[Episode, Mapping[str, Any]]]
+
+    @property
+    def frames(self) -> int:
+        """Return how many frames the rule left out."""
+        return sum(entry["end"] - entry["start"] for _, entry in self.ranges)
+
+    def spread(self, field: str) -> list[float]:
+        """Return the smallest and the largest ``value`` or ``threshold``, or the only one."""
+        values = {entry[field] for _, entry in self.ranges}
+        return sorted({min(values), max(values)})
 
 
 def spoken_lines(lines: Sequence[Mapping[str, Any]], start: float, end: float) -> Iterator[str]:
@@ -81,17 +85,20 @@ def spoken_lines(lines: Sequence[Mapping[str, Any]], start: float, end: float) -
 
 
 def read_episode(name: str, source: Path, shots: Path, clips: Path, transcript: Path, captions: Path) -> Episode:
-    """Join the outputs of an episode's stages, or raise a StageError for a caption without clip or frames that nobody accounts for."""
+    """Join the outputs of an episode's stages; a caption without clip or frames not accounted for are a StageError."""
     cut, shot_list = read_json(clips / "clips.json"), read_json(shots / "shots.json")
     spoken = read_json(transcript / "transcript.json")
     texts = {caption["clip"]: caption for caption in read_json(captions / "captions.json")["captions"]}
     if unknown := sorted(set(texts) - {clip["id"] for clip in cut["clips"]}):
-        raise StageError(f"{name}: caption for clip '{unknown[0]}': there is no such clip; build the captions again from these clips")
+        raise StageError(
+            f"{name}: caption for clip '{unknown[0]}': there is no such clip; build the captions again from these clips"
+        )
     accounted = sum(entry["end"] - entry["start"] for entry in [*cut["clips"], *cut["rejects"]])
     if accounted != shot_list["frames"]:
-        raise StageError(f"{name}: clips and rejects have {accounted} frames, the episode has {shot_list['frames']}; build clips again")
+        raise StageError(
+            f"{name}: clips and rejects have {accounted} frames, the episode has {shot_list['frames']}; cut it again"
+        )
     fps = shot_list["fps"]
-    rejects = sorted(cut["rejects"], key=lambda entry: (entry["rule"], entry["start"]))
     return Episode(
         name=name,
         master=read_json(source / "probe.json"),
@@ -113,7 +120,7 @@ def read_episode(name: str, source: Path, shots: Path, clips: Path, transcript: 
             )
             for clip in cut["clips"]
         ],
-        rejects=[Rejects(rule, list(ranges)) for rule, ranges in groupby(rejects, key=lambda entry: entry["rule"])],
+        rejects=cut["rejects"],
     )
 
 
@@ -138,10 +145,10 @@ def caption_sources(episodes: Sequence[Episode]) -> list[tuple[str, int]]:
     return Counter(clip.source for episode in episodes for clip in episode.clips if clip.source).most_common()
 
 
-def rejected_frames(episodes: Sequence[Episode]) -> list[tuple[str, int]]:
-    """Return how many frames each rule left out, in the order of the rules' names."""
-    counts: Counter[str] = Counter()
+def rejects_by_rule(episodes: Sequence[Episode]) -> list[Rejects]:
+    """Return the rejects of all episodes by rule, in the order of the rules' names."""
+    ranges: dict[str, list[tuple[Episode, Mapping[str, Any]]]] = {}
     for episode in episodes:
-        for rejects in episode.rejects:
-            counts[rejects.rule] += rejects.frames
-    return sorted(counts.items())
+        for entry in episode.rejects:
+            ranges.setdefault(entry["rule"], []).append((episode, entry))
+    return [Rejects(rule, entries) for rule, entries in sorted(ranges.items())]

@@ -49,22 +49,27 @@ def read_losses(path: Path) -> Losses:
             steps.append(int(entry["step"]))
             values.append(float(entry["loss"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise StageError(f"{path.name}: line {number} is no step with its loss ({error}); build the checkpoint again") from error
+            raise StageError(
+                f"{path.name}: line {number} is no step with its loss ({error}); build the checkpoint again"
+            ) from error
         if not isfinite(values[-1]):
-            raise StageError(f"{path.name}: line {number}: the loss is {values[-1]}, expected a number; the training broke down there")
+            raise StageError(f"{path.name}: line {number}: the loss is {values[-1]}, expected a number; train again")
     if not values:
         raise StageError(f"{path.name}: holds no step; the checkpoint was not trained, build it again")
     return Losses(steps, values)
 
 
 def loss_curve(losses: Losses, segment_ends: Sequence[int]) -> str:
-    """Return an SVG element for inlining, coloured by the page's style sheet, with a mark after each step of ``segment_ends``."""
+    """Return an SVG element for inlining, with a mark after each step of ``segment_ends``.
+
+    Its colours are variables of the page's style sheet; the same losses give the same bytes.
+    """
     with rc_context({"svg.hashsalt": "reelgraph", "svg.fonttype": "none", "font.size": 9, "axes.unicode_minus": False}):
         figure = Figure(figsize=(11.5, 3.4))
         axes = figure.add_axes((0.05, 0.13, 0.94, 0.84))
         # A hundred thousand dots would make the page heavy and show no more than a thousand do.
         every = -(-len(losses.values) // DOTS)
-        axes.plot(losses.steps[::every], losses.values[::every], ".", color=POINT, markersize=5, markeredgewidth=0)
+        axes.plot(losses.steps[::every], losses.values[::every], "o", color=POINT, markersize=3.5, markeredgewidth=0)
         half, means = losses.window // 2, losses.means
         axes.plot(losses.steps[half : half + len(means)], means, color=LINE, linewidth=1.8)
         for step in segment_ends:

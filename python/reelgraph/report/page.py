@@ -11,7 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reelgraph.report.provenance import Record
 
-RULES = {}
+# Rules of the clips stage: what each means, and what its value and limit are.
+RULES = {
+    "black": ("Darker than a picture is: black frames and fades.", "mean grey, 0 to 255"),
+    "remainder": ("Left over behind the clips of a shot, too few for another one.", "frames"),
+    "still": ("A whole shot in which nearly every frame repeats the one before.", "share of repeats"),
+    "too-short": ("A shot, or what black leaves of it, with too few frames for the shortest clip.", "frames"),
+    "trim": ("Beside a cut, where the neighbouring shot may still show.", "frames"),
+}
 CAPTION_SOURCES = {"training_caption": "written by hand", "override": "corrected by hand"}
 
 
@@ -54,8 +61,18 @@ def plain(value: Any) -> str:
 
 
 def rule_words(rule: str) -> str:
-    """Return what a rule leaves out and why, in words."""
-    return RULES.get(rule, "See the clips stage.")
+    """Return what a rule leaves out, in words."""
+    return RULES[rule][0] if rule in RULES else "A rule that this page does not know; see the clips stage."
+
+
+def rule_measure(rule: str) -> str:
+    """Return what a rule measures."""
+    return RULES[rule][1] if rule in RULES else "as the clips stage says"
+
+
+def rule_colour(rule: str) -> str:
+    """Return the style sheet's class for a rule, the same in every report."""
+    return f"r{list(RULES).index(rule) if rule in RULES else len(RULES)}"
 
 
 def source_words(source: str) -> str:
@@ -73,7 +90,19 @@ def anchor(record: Record) -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", f"built-{record.name}-{record.stage}")
 
 
-FILTERS = (count, counted, share, duration, plain, rule_words, source_words, short_hash, anchor)
+FILTERS = (
+    anchor,
+    count,
+    counted,
+    duration,
+    plain,
+    rule_colour,
+    rule_measure,
+    rule_words,
+    share,
+    short_hash,
+    source_words,
+)
 
 
 def render(view: Mapping[str, Any]) -> Iterator[str]:

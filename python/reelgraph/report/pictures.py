@@ -30,9 +30,11 @@ def jpeg_address(picture: Image.Image, width: int) -> str:
 
 
 def thumbnail(path: Path, what: str, width: int) -> str:
-    """Return a picture file as JPEG, at most ``width`` pixels wide; raise a StageError naming ``what`` it should show."""
+    """Return a picture file as JPEG, at most ``width`` pixels wide; a StageError names ``what`` it should show."""
     try:
         with Image.open(path) as picture:
             return jpeg_address(picture, width)
     except OSError as error:
-        raise StageError(f"{what}: {path.name} cannot be read as a picture; build the stage that made it again") from error
+        raise StageError(
+            f"{what}: {path.name} cannot be read as a picture; build the stage that made it again"
+        ) from error

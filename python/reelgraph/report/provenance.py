@@ -14,7 +14,7 @@ from reelgraph.stage import validate
 
 @dataclass(frozen=True)
 class Record:
-    """A stage's stage.json under the name that readers know it by, such as ``episode-1/clips``, and its content hash."""
+    """A stage's stage.json under the name that readers know it by, such as ``one/clips``, and its content hash."""
 
     name: str
     stage: str
@@ -25,7 +25,10 @@ class Record:
 
     def hashes(self) -> dict[str, list[str]]:
         """Return the hashes of each input by its name: one, one an episode, or none where it was left out."""
-        lists = {name: list(value.values()) if isinstance(value, Mapping) else [value] for name, value in sorted(self.inputs.items())}
+        lists = {
+            name: list(value.values()) if isinstance(value, Mapping) else [value]
+            for name, value in sorted(self.inputs.items())
+        }
         return {name: [content for content in contents if content is not None] for name, contents in lists.items()}
 
 

@@ -44,13 +44,15 @@ def poster(path: Path) -> str:
 
 
 def read_samples(directory: Path, package: Path, width: int) -> Iterator[Sample]:
-    """Yield what samples.json lists, given frames at most ``width`` wide; a StageError names a file that cannot be shown."""
+    """Yield what samples.json lists, given frames at most ``width`` wide; a file it cannot show is a StageError."""
     for entry in read_json(directory / "samples.json")["samples"]:
         path = directory / entry["file"]
         if not path.is_file():
             raise StageError(f"sample '{entry['file']}': there is no such file; build the samples again")
         if path.suffix not in MEDIA_TYPES:
-            raise StageError(f"sample '{entry['file']}': the page can show {' and '.join(MEDIA_TYPES)}; leave others out")
+            raise StageError(
+                f"sample '{entry['file']}': the page can show {' and '.join(MEDIA_TYPES)}; leave others out"
+            )
         given = entry["first_frame"]
         yield Sample(
             entry=entry,

@@ -1,4 +1,4 @@
-"""Put together what a person takes away: the checkpoint, its samples, the report, and the chain of hashes behind them."""
+"""Put together what a person takes away: checkpoint, samples, report, and the chain of hashes behind them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Parameters:
 
 
 def materials(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return the inputs that are no stage's output, each with the stages that read it; a broken chain is a StageError."""
+    """Return the inputs that are no stage's output with the stages that read them; a broken chain is a StageError."""
     outputs, files = {record.content for record in records}, names_by_file(records)
     readers: dict[tuple[str, str], list[str]] = {}
     for record in records:
@@ -42,8 +42,8 @@ def materials(records: Sequence[Record]) -> list[dict[str, Any]]:
                 continue
             if name not in MATERIALS and content not in files:
                 raise StageError(
-                    f"{record.name}: its input '{name}' ({content}) is the output of no stage of the provenance and no material "
-                    f"({', '.join(MATERIALS)}); add the stage that made it, or build {record.name} again from the stages listed"
+                    f"{record.name}: its input '{name}' ({content}) is the output of no stage of the provenance and no "
+                    f"material ({', '.join(MATERIALS)}); add the stage that made it, or build {record.name} again"
                 )
             readers.setdefault((name, content), []).append(record.name)
     return [
@@ -71,7 +71,9 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     ends = {name: read_record(name, getattr(inputs, name)) for name in ("checkpoint", "samples", "report")}
     for name, record in ends.items():
         if record.content not in listed:
-            raise StageError(f"{name}: is not among the stages of the provenance; add it, so that its chain of hashes can be followed")
+            raise StageError(
+                f"{name}: is not among the stages of the provenance; add it, so that its hashes can be followed"
+            )
     provenance = {name: record.content for name, record in ends.items()}
     write_json(
         out / "provenance.json",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
-from reelgraph.media.encode import add_h264, encode_video, png_bytes, write_media
+from reelgraph.media.encode import add_h264, encode_video, write_media, write_png
 from reelgraph.media.frames import (
     SCALE_FINE,
     decoded_frames,
@@ -44,7 +44,7 @@ class Inputs:
 class Parameters:
     """See schemas/clips.parameters.json."""
 
-    fps: float
+    fps: int
     width: int
     height: int
     frame_counts: list[int]
@@ -119,19 +119,52 @@ def write_clip(path: Path, frames: Iterable[VideoFrame], fps: Fraction, paramete
             container.mux(packet)
 
 
-def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
-    """Write clips.json, clips/ and first_frames/."""
-    check(parameters)
-    master, fps = inputs.master, Fraction(parameters.fps).limit_denominator(1001)
-    probe, found = read_json(inputs.source / "probe.json"), read_json(inputs.shots / "shots.json")
-    measured = read_json(inputs.shots / "frames.json")
-    total = probe["video"]["frames"]
-    if (found["frames"], len(measured["luma"])) != (total, total):
-        raise StageError(f"{master.name}: has {total} frames, but its shots cover {found['frames']}; find its shots again")
-    rules = Rules(**{name: value for name, value in asdict(parameters).items() if name in Rules.__dataclass_fields__})
+def decide(inputs: Inputs, parameters: Parameters, total: int) -> tuple[list[Clip], list[Reject]]:
+    """Return the episode's clips and rejects; none left of the former, or shots of another film, raise a StageError."""
+    name, found, measured = inputs.master.name, read_json(inputs.shots / "shots.json"), read_json(inputs.shots / "frames.json")
+    times = presentation_times(inputs.master)
+    if not found["frames"] == len(measured["luma"]) == len(times) - 1 == total:
+        raise StageError(f"{name}: has {total} frames, but its shots cover {found['frames']}; find the shots of this film")
+    rules = Rules(**{rule.name: getattr(parameters, rule.name) for rule in fields(Rules)})
     shots = [(shot["start"], shot["end"]) for shot in found["shots"]]
-    pieces = plan(shots, measured["luma"], measured["change"], Timeline(presentation_times(master), fps), rules)
+    pieces = plan(shots, measured["luma"], measured["change"], Timeline(times, Fraction(parameters.fps)), rules)
     clips = [piece for piece in pieces if isinstance(piece, Clip)]
     rejects = [piece for piece in pieces if isinstance(piece, Reject)]
     if not clips:
-        raise StageError(f"{master.name}: no clip survives, {sum(r.end - r.start for r in rejects)} frames are rejected as ...")
+        rejected: Counter[str] = Counter()
+        for reject in rejects:
+            rejected[reject.rule] += reject.end - reject.start
+        counts = ", ".join(f"{rule} {count}" for rule, count in rejected.most_common())
+        raise StageError(f"{name}: no clip survives (frames rejected: {counts}); loosen the rules or leave the episode out")
+    return clips, rejects
+
+
+def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Write clips.json, clips/ and first_frames/."""
+    check(parameters)
+    master, fps, probe = inputs.master, Fraction(parameters.fps), read_json(inputs.source / "probe.json")
+    total = probe["video"]["frames"]
+    clips, rejects = decide(inputs, parameters, total)
+    for directory in ("clips", "first_frames"):
+        (out / directory).mkdir()
+    rows = []
+    frames = enumerate(track(decoded_frames(master, total), "clips", total, "frame"))
+    with open_media(master) as container:
+        like = video_stream(container, master)
+        fit = picture_filter(like, *cover_and_crop(like, parameters.width, parameters.height))
+        for clip in clips:
+            name = f"{probe['sha256'][:12]}-{clip.start:06d}-{clip.end:06d}"
+            row = {"id": name, "file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
+            write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), fps, parameters, like)
+            write_png(out / row["first_frame"], read_back(out / row["file"], clip, fps, parameters))
+            rows.append({**row, "start": clip.start, "end": clip.end, "frames": len(clip.frames), "shot": clip.shot})
+    for _ in frames:
+        pass  # Decoding to the end finds out whether frames are missing there.
+    size = {"fps": parameters.fps, "width": parameters.width, "height": parameters.height}
+    write_json(out / "clips.json", {**size, "frames": total, "clips": rows, "rejects": [asdict(reject) for reject in rejects]})
+
+
+STAGE = Stage(name="clips", inputs=Inputs, parameters=Parameters, outputs={"clips.json": "clips"}, run=run)
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,5 +1,5 @@
-"""Lay out one page for people: every clip with its caption, every reject with its rule, the loss, the samples, and what was
-built from what."""
+"""Lay out one page for people: every clip with its caption, every reject with its rule, the loss, the samples, and what
+was built from what."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from reelgraph.files import read_json
 from reelgraph.progress import progress
-from reelgraph.report.episodes import Clip, Episode, caption_sources, read_episodes, rejected_frames
+from reelgraph.report.episodes import Clip, Episode, caption_sources, read_episodes, rejects_by_rule
 from reelgraph.report.loss import loss_curve, read_losses
 from reelgraph.report.page import render
 from reelgraph.report.pictures import thumbnail
@@ -21,7 +21,6 @@ from reelgraph.stage import Stage
 
 THUMBNAIL_WIDTH = 192
 MOST_OPEN_EPISODES = 3
-COLOURS = 6
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Parameters:
 
 
 def read_records(inputs: Inputs) -> dict[str, list[Record]]:
-    """Return the records of the dataset's stages, then of each episode's, under the heading that readers know them by."""
+    """Return the records of the dataset's stages, then of each episode's, under the headings of the page."""
     dataset = {name: getattr(inputs, name) for name in ("model", "package", "plan", "checkpoint", "samples")}
     # A released model is files that no stage made; the records of its readers hold its hash.
     made = {name: path for name, path in dataset.items() if name != "model" or (path / "stage.json").is_file()}
@@ -71,8 +70,8 @@ def parameter_sets(groups: Mapping[str, Sequence[Record]]) -> list[tuple[str, li
 
 def view(inputs: Inputs, parameters: Parameters, episodes: Sequence[Episode]) -> dict[str, Any]:
     """Return what the template names, but for the clips' pictures."""
-    plan, losses, groups = read_json(inputs.plan / "plan.json"), read_losses(inputs.checkpoint / "loss.jsonl"), read_records(inputs)
-    rejected = rejected_frames(episodes)
+    plan, losses = read_json(inputs.plan / "plan.json"), read_losses(inputs.checkpoint / "loss.jsonl")
+    groups = read_records(inputs)
     return {
         "title": parameters.title,
         "attributions": parameters.attributions,
@@ -90,8 +89,7 @@ def view(inputs: Inputs, parameters: Parameters, episodes: Sequence[Episode]) ->
         "total_frames": sum(episode.frames for episode in episodes),
         "total_seconds": sum(episode.frames / episode.fps for episode in episodes),
         "kept_frames": sum(episode.kept for episode in episodes),
-        "rejected": rejected,
-        "colours": {rule: f"r{number % COLOURS}" for number, (rule, _) in enumerate(rejected)},
+        "rejected": rejects_by_rule(episodes),
         "untrained": {entry["clip"]: entry["reason"] for entry in plan["dropped"]},
         "groups": groups,
         "makers": {record.content: record for records in groups.values() for record in records},

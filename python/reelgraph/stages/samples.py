@@ -14,6 +14,7 @@ from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.progress import track
 from reelgraph.stage import Stage
+from reelgraph.train.model import describe_model
 from reelgraph.train.video import write_video
 from reelgraph.train.wan import load_pipeline
 
@@ -34,6 +35,7 @@ class Parameters:
     text_to_image: list[str]
     text_to_video: list[str]
     image_to_video: list[str]
+    negative_prompt: str
     seed: int
     steps: int
     guidance: float
@@ -61,14 +63,17 @@ def list_samples(parameters: Parameters, rows: list[dict[str, Any]]) -> list[Sam
     """Return what to draw, in order; raise a StageError naming a clip that the package does not have."""
     samples = [Sample(f"text-to-image-{n}.png", "text-to-image", p, 1) for n, p in enumerate(parameters.text_to_image)]
     samples += [
-        Sample(f"text-to-video-{n}.mp4", "text-to-video", p, parameters.frames) for n, p in enumerate(parameters.text_to_video)
+        Sample(f"text-to-video-{n}.mp4", "text-to-video", p, parameters.frames)
+        for n, p in enumerate(parameters.text_to_video)
     ]
     clips = {f"{row['episode']}/{row['clip']}": row for row in rows}
     for number, clip in enumerate(parameters.image_to_video):
-        # An empty name stands for the first clip, so that a pipeline need not know the names of clips before they are cut.
+        # An empty name stands for the first clip: a pipeline cannot know the names of clips before they are cut.
         name = clip or next(iter(clips))
         if name not in clips:
-            raise StageError(f"image_to_video names clip {name}, which the package does not have; take one like {next(iter(clips))}")
+            raise StageError(
+                f"image_to_video names clip {name}, which the package does not have; take one like {next(iter(clips))}"
+            )
         row = clips[name]
         file = f"image-to-video-{number}.mp4"
         samples.append(Sample(file, "image-to-video", row["prompt"], parameters.frames, name, row["first_frame"]))
@@ -81,7 +86,7 @@ def draw(pipe: WanVideoPipeline, sample: Sample, parameters: Parameters, package
     first_frame = Image.open(package / sample.first_frame).convert("RGB").resize(size) if sample.first_frame else None
     return pipe(
         prompt=sample.prompt,
-        negative_prompt="",
+        negative_prompt=parameters.negative_prompt,
         input_image=first_frame,
         seed=parameters.seed,
         rand_device="cpu",
@@ -107,7 +112,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             frames[0].save(out / sample.file)
         else:
             write_video(out / sample.file, frames, parameters.fps, crf=16)
-    model = read_json(inputs.model / "model.json")
+    model = describe_model(inputs.model)
     rows = [
         {
             "file": sample.file,

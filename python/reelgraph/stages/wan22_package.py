@@ -1,7 +1,8 @@
 """Join clips and reviewed captions of all episodes into the dataset that Wan trainers read.
 
-metadata.json is a JSON array for DiffSynth-Studio: `video` is a path relative to it, `prompt` the text, the other columns
-say where a row comes from. wan21_metadata.json has the same rows under every column name that Wan2.1-era trainers look for.
+metadata.json is a JSON array for DiffSynth-Studio: `video` is a path relative to it, `prompt` the text, the other
+columns say where a row comes from. wan21_metadata.json has the same rows under every column name that trainers since
+Wan2.1 look for.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any
 
 from reelgraph.errors import StageError
 from reelgraph.files import file_hash, read_json, write_json
-from reelgraph.media.frames import open_media, video_stream
 from reelgraph.progress import track
 from reelgraph.stage import Stage
+from reelgraph.train.package import check_clip, match_captions
 from reelgraph.train.prompts import prompt_of
 
 
@@ -40,65 +41,14 @@ class Parameters:
     side_multiple: int
 
 
-def probe_video(path: Path) -> tuple[int, int, int]:
-    """Return width and height in pixels and the number of frames that a video file decodes to."""
-    with open_media(path) as container:
-        stream = video_stream(container, path)
-        return stream.width, stream.height, sum(1 for _ in container.decode(stream))
-
-
-def match_captions(episode: str, clips: list[dict[str, Any]], captions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the one caption of each clip by clip id; raise a StageError naming a clip or caption without partner."""
-    known = {clip["id"]: clip for clip in clips}
-    by_clip: dict[str, dict[str, Any]] = {}
-    for caption in captions:
-        name = f"{episode}: caption for clip '{caption['clip']}'"
-        clip = known.get(caption["clip"])
-        if clip is None:
-            raise StageError(f"{name}: there is no such clip; remove the caption or cut that clip")
-        if caption["clip"] in by_clip:
-            raise StageError(f"{name} is there twice; keep one")
-        if not caption["text"].strip():
-            raise StageError(f"{name} is empty; write one or reject the clip")
-        if (caption["start"], caption["end"]) != (clip["start"], clip["end"]):
-            raise StageError(
-                f"{name} is for {caption['start']} to {caption['end']}, but the clip is {clip['start']} to {clip['end']}; "
-                "captions have slipped, caption that clip again"
-            )
-        by_clip[caption["clip"]] = caption
-    for clip in clips:
-        if clip["id"] not in by_clip:
-            raise StageError(f"{episode}: clip '{clip['id']}' has no caption; caption it or reject the clip")
-    return by_clip
-
-
-def check_clip(name: str, clip: dict[str, Any], index: dict[str, Any], directory: Path, parameters: Parameters) -> None:
-    """Raise a StageError if a clip's files are missing, differ from the index, or do not suit the model."""
-    for key in ("file", "first_frame"):
-        if not (directory / clip[key]).is_file():
-            raise StageError(f"{name}: {clip[key]} is missing; cut the clip again")
-    if index["fps"] != parameters.fps:
-        raise StageError(f"{name}: {index['fps']} frames a second, but the model was trained on {parameters.fps}; cut again")
-    width, height, frames = probe_video(directory / clip["file"])
-    if frames != clip["frames"]:
-        raise StageError(f"{name}: {clip['file']} has {frames} frames, clips.json says {clip['frames']}; cut it again")
-    if (width, height) != (index["width"], index["height"]):
-        expected = f"{index['width']}x{index['height']}"
-        raise StageError(f"{name}: {clip['file']} is {width}x{height}, clips.json says {expected}; cut it again")
-    multiple = parameters.side_multiple
-    if width % multiple or height % multiple:
-        raise StageError(f"{name}: {width}x{height}: both sides must be multiples of {multiple}; cut at such a size")
-    if frames % 4 != 1:
-        raise StageError(f"{name}: {frames} frames; the model takes 4k+1 (17, 33, 49 ...), cut to such a length")
-
-
 def episode_rows(episode: str, clips: Path, captions: Path, parameters: Parameters, out: Path) -> list[dict[str, Any]]:
     """Check one episode, copy its files to ``out`` and return its rows in the order of clips.json."""
     index = read_json(clips / "clips.json")
     by_clip = match_captions(episode, index["clips"], read_json(captions / "captions.json")["captions"])
     rows = []
     for clip in track(index["clips"], f"wan22-package {episode}", len(index["clips"]), "clip"):
-        check_clip(f"{episode}: clip '{clip['id']}'", clip, index, clips, parameters)
+        name = f"{episode}: clip '{clip['id']}'"
+        check_clip(name, clip, index, clips, parameters.fps, parameters.side_multiple)
         video, first_frame = f"clips/{episode}/{clip['id']}.mp4", f"first_frames/{episode}/{clip['id']}.png"
         for source, target in ((clip["file"], video), (clip["first_frame"], first_frame)):
             (out / target).parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +104,8 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         raise StageError("no clip in any episode; nothing to train on, look at the rejects in clips.json")
     write_json(out / "metadata.json", rows)
     aliases = [
-        {"video": row["video"], "prompt": row["prompt"], "file_name": row["video"], "text": row["prompt"]} for row in rows
+        {"video": row["video"], "prompt": row["prompt"], "file_name": row["video"], "text": row["prompt"]}
+        for row in rows
     ]
     write_json(out / "wan21_metadata.json", aliases)
     write_json(out / "dataset.json", dataset_summary(rows, out, parameters))

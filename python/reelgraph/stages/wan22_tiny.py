@@ -5,7 +5,6 @@ It exists so that the code which trains the released model runs in minutes on a 
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import prod
@@ -15,22 +14,17 @@ from typing import Any
 import torch
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
 
 from reelgraph.files import write_json
 from reelgraph.stage import Stage
 from reelgraph.train.counter import draw_normal
+from reelgraph.train.model import TOKENIZER_DIRECTORY
 from reelgraph.train.tensors import write_tensors
-from reelgraph.train.wan import TOKENIZER_DIRECTORY, SmallWanVideoVAE38
+from reelgraph.train.tokenizer import small_tokenizer
+from reelgraph.train.wan import SmallWanVideoVAE38
 
 LATENT_CHANNELS = 48
-COMMON_WORDS = """a about above across after all an and another animated are around as at away back background beside big
-bird black blue branch bright brown bunny butterfly camera character close down eyes face falls field flower for forest
-frame from front grass gray green ground hand he head her his holds hole in into is it its large left light long looks
-medium moves near of off on one open orange out over path purple rabbit red right rock runs scene shot side sits sky
-small smile soft squirrel stands sun sunny that the their then they through to toward tree trees turns two under up view
-walks while white wide with wooden yellow young""".split()
+TEXT_LENGTH = 512
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class Parameters:
 
 
 def random_weights(build: Callable[[], torch.nn.Module], seed: int, part: str) -> dict[str, torch.Tensor]:
-    """Return float32 weights for the module that ``build`` makes, each drawn by its own name and scaled by its fan-in."""
+    """Return float32 weights for the module that ``build`` makes, each drawn by its name and scaled by its fan-in."""
     with torch.device("meta"):
         shapes = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
     weights = {}
@@ -64,26 +58,9 @@ def random_weights(build: Callable[[], torch.nn.Module], seed: int, part: str) -
         elif name.endswith("gamma") or len(shape) == 1:
             weights[name] = torch.ones(shape)
         else:
-            spread = 1.0 if "token_embedding" in name else (shape[-1] if "modulation" in name else prod(shape[1:])) ** -0.5
-            weights[name] = torch.from_numpy(draw_normal(shape, seed, part, name)) * spread
+            fan_in = 1 if "token_embedding" in name else shape[-1] if "modulation" in name else prod(shape[1:])
+            weights[name] = torch.from_numpy(draw_normal(shape, seed, part, name)) * fan_in**-0.5
     return weights
-
-
-def small_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a SentencePiece-like tokenizer in umT5's manner: common words, single characters, bytes for the rest."""
-    characters = string.ascii_letters + string.digits + string.punctuation
-    pieces = [f"▁{word}" for word in COMMON_WORDS] + [f"▁{word.capitalize()}" for word in COMMON_WORDS] + ["▁", *characters]
-    # A longer piece is the more likely one, so that words win over their letters, and letters over bytes.
-    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    vocabulary += [(piece, -5.0 - 1.0 / len(piece)) for piece in dict.fromkeys(pieces)]
-    vocabulary += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=2, byte_fallback=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
-    )
 
 
 def architecture(parameters: Parameters, vocabulary: int) -> dict[str, dict[str, Any]]:
@@ -125,7 +102,7 @@ def architecture(parameters: Parameters, vocabulary: int) -> dict[str, dict[str,
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write the three weight files, the tokenizer and model.json."""
-    tokenizer = small_tokenizer()
+    tokenizer = small_tokenizer(TEXT_LENGTH)
     tokenizer.save_pretrained(out / TOKENIZER_DIRECTORY)
     arguments = architecture(parameters, len(tokenizer))
     files = {
@@ -149,7 +126,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             "name": "wan22-tiny",
             "architecture": "Wan2.2-TI2V-5B",
             "weights": "random",
-            "description": "Wan2.2-TI2V-5B's architecture at toy width with seeded random weights; untrained, for tests.",
+            "description": "Wan2.2-TI2V-5B's architecture at toy width with random weights; untrained, for tests.",
             "sizes": asdict(parameters),
             "parts": parts,
             "tokenizer": TOKENIZER_DIRECTORY,

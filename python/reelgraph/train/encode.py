@@ -1,4 +1,4 @@
-"""Clips and captions through the pipeline's own units, so that stored tensors are what the stock trainer would compute."""
+"""Clips and captions through the pipeline's own units: stored tensors are what the stock trainer would compute."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def encode_video(pipe: WanVideoPipeline, frames: Sequence[Image.Image]) -> torch
 
 @torch.no_grad()
 def encode_prompt(pipe: WanVideoPipeline, prompt: str) -> torch.Tensor:
-    """Return a prompt's embedding without its padding, [tokens, channels]; the unit sets rows after the last token to 0."""
+    """Return a prompt's embedding without its padding, [tokens, channels]; in the unit the padding is zero."""
     context = WanVideoUnit_PromptEmbedder().process(pipe, prompt=prompt, positive=True)["context"]
     _, mask = pipe.tokenizer(prompt, return_mask=True, add_special_tokens=True)
     return context[0, : int(mask.sum())]

@@ -19,11 +19,15 @@ def planned_loss(
 ) -> torch.Tensor:
     """Return the loss of FlowMatchSFTLoss for one clip.
 
-    ``latents`` is [1, channels, frames, height, width], ``context`` [1, tokens, channels]. With ``first_frame`` the clip's
-    own first latent frame is given clean and left out of the loss, as Wan2.2-TI2V-5B does image to video.
+    ``latents`` is [1, channels, frames, height, width], ``context`` [1, tokens, channels]. With ``first_frame`` the
+    clip's own first latent frame is given clean and left out of the loss, as Wan2.2-TI2V-5B does image to video.
     """
-    timestep = pipe.scheduler.timesteps[timestep_index : timestep_index + 1].to(dtype=pipe.torch_dtype, device=pipe.device)
-    noise = torch.from_numpy(draw_normal(tuple(latents.shape), noise_seed)).to(dtype=latents.dtype, device=latents.device)
+    timestep = pipe.scheduler.timesteps[timestep_index : timestep_index + 1].to(
+        dtype=pipe.torch_dtype, device=pipe.device
+    )
+    noise = torch.from_numpy(draw_normal(tuple(latents.shape), noise_seed)).to(
+        dtype=latents.dtype, device=latents.device
+    )
     noisy = pipe.scheduler.add_noise(latents, noise, timestep)
     target = pipe.scheduler.training_target(latents, noise, timestep)
     if first_frame:

@@ -1,4 +1,4 @@
-"""LoRA on the diffusion transformer: injected by diffsynth, its weights and moments in float32 whatever the base is in."""
+"""LoRA on the transformer: injected by diffsynth, its weights and moments in float32 whatever the base is in."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def import_state(parameters: Parameters, optimizer: torch.optim.Optimizer, state
     """Put an exported state back and return its number of steps; raise a StageError if it is of another LoRA."""
     expected = {"step", *(prefix + name for name in parameters for prefix in ("", FIRST_MOMENT, SECOND_MOMENT))}
     if expected != set(state) or any(state[name].shape != parameter.shape for name, parameter in parameters.items()):
-        raise StageError("state.safetensors of the previous segment is of another model or LoRA rank; train from segment 0")
+        raise StageError(
+            "state.safetensors of the previous segment is of another model or LoRA rank; train from segment 0"
+        )
     step = int(state["step"])
     with torch.no_grad():
         for name, parameter in parameters.items():

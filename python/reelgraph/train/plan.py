@@ -13,12 +13,17 @@ from reelgraph.files import read_json
 
 @dataclass(frozen=True)
 class MicroStep:
-    """One clip at one noise level; ``timestep_index`` counts diffsynth's training timesteps from the noisiest."""
+    """One clip at one noise level.
+
+    ``prompt`` is the sha256 of its text; ``timestep_index`` counts diffsynth's 1000 training timesteps from the
+    noisiest, and ``timestep`` is the value there, for readers.
+    """
 
     episode: str
     clip: str
     prompt: str
     timestep_index: int
+    timestep: float
     noise_seed: int
     first_frame: bool
 

@@ -1,8 +1,4 @@
-"""Wan2.2 models on disk: which files they are, and how diffsynth's registry loads them.
-
-A model directory holds the files under the names of the original release. ``model.json`` says which they are; a
-directory without it is read as a plain download of Wan2.2-TI2V-5B.
-"""
+"""Loads Wan2.2 models through diffsynth's registry, the released ones and wan22-tiny alike."""
 
 from __future__ import annotations
 
@@ -16,17 +12,12 @@ from diffsynth.core import ModelConfig
 from diffsynth.core.loader import hash_model_file
 from diffsynth.models.wan_video_vae import VideoVAE38_, WanVideoVAE38
 from diffsynth.pipelines.wan_video import WanVideoPipeline
+from safetensors import SafetensorError
 
 from reelgraph.errors import StageError
-from reelgraph.files import read_json
+from reelgraph.train.model import TI2V_5B_FILES, describe_model
 
 REGISTRY_NAMES = {"dit": "wan_video_dit", "text_encoder": "wan_video_text_encoder", "vae": "wan_video_vae"}
-TI2V_5B_FILES = {
-    "dit": ["diffusion_pytorch_model*.safetensors"],
-    "text_encoder": ["models_t5_umt5-xxl-enc-bf16.safetensors", "models_t5_umt5-xxl-enc-bf16.pth"],
-    "vae": ["Wan2.2_VAE.safetensors", "Wan2.2_VAE.pth"],
-}
-TOKENIZER_DIRECTORY = "google/umt5-xxl"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -34,27 +25,9 @@ class SmallWanVideoVAE38(WanVideoVAE38):
     """Wan2.2's video autoencoder with every width open; diffsynth's own class fixes the decoder's."""
 
     def __init__(self, z_dim: int, dim: int, dec_dim: int, num_res_blocks: int) -> None:
-        # The parent builds its full decoder before it is replaced; on the meta device that costs no memory.
         super().__init__(z_dim=z_dim, dim=dim)
         model = VideoVAE38_(z_dim=z_dim, dim=dim, dec_dim=dec_dim, num_res_blocks=num_res_blocks)
         self.model = model.eval().requires_grad_(False)
-
-
-def describe_model(directory: Path) -> dict[str, Any]:
-    """Return ``model.json``, or the same for a plain download of Wan2.2-TI2V-5B, with each part's files."""
-    if (directory / "model.json").is_file():
-        return read_json(directory / "model.json")
-    parts: dict[str, Any] = {}
-    for part, patterns in TI2V_5B_FILES.items():
-        found = next((files for pattern in patterns if (files := sorted(directory.glob(pattern)))), [])
-        parts[part] = {"files": [file.name for file in found]}
-    return {
-        "name": "wan22-ti2v-5b",
-        "architecture": "Wan2.2-TI2V-5B",
-        "weights": "released",
-        "parts": parts,
-        "tokenizer": TOKENIZER_DIRECTORY,
-    }
 
 
 def load_pipeline(directory: Path, parts: Collection[str], device: str, dtype: str) -> WanVideoPipeline:
@@ -78,15 +51,18 @@ def _model_config(directory: Path, part: str, description: dict[str, Any]) -> Mo
     files = description.get("files", [])
     if not files:
         expected = " or ".join(TI2V_5B_FILES[part])
-        raise StageError(f"model has no {part}: expected {expected} in its directory; fetch the whole model")
+        raise StageError(f"the model has no {part}: expected {expected} in its directory; fetch the whole model")
     paths = [str(_existing(directory, file, part)) for file in files]
     path = paths if len(paths) > 1 else paths[0]
-    model_hash = hash_model_file(path)
+    try:
+        model_hash = hash_model_file(path)
+    except SafetensorError as error:
+        raise StageError(f"{files[0]}: the model's {part} is cut short or damaged ({error}); fetch it again") from error
     if not any(known["model_hash"] == model_hash for known in MODEL_CONFIGS):
         if "model_class" not in description:
             raise StageError(
-                f"{files[0]}: diffsynth does not know this architecture as a {part} (hash {model_hash}); "
-                "the file may be incomplete, fetch it again"
+                f"{files[0]}: diffsynth does not know its tensors as a {part} (hash {model_hash}); "
+                "it is incomplete or of another model, fetch Wan2.2-TI2V-5B again"
             )
         # The registry is diffsynth's way to add an architecture; the released models are in it already.
         extra = {key: value for key, value in description.items() if key != "files"}
@@ -97,5 +73,5 @@ def _model_config(directory: Path, part: str, description: dict[str, Any]) -> Mo
 def _existing(directory: Path, file: str, part: str) -> Path:
     path = directory / file
     if not path.exists():
-        raise StageError(f"model lacks {file}, its {part}; fetch or build the model again")
+        raise StageError(f"the model lacks {file}, its {part}; fetch or build it again")
     return path

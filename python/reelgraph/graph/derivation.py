@@ -1,0 +1,161 @@
+"""Nix derivations as values: read a .drv file, put built outputs in place of its inputs, and name the result as Nix does.
+
+A content-addressed derivation is built under the name that it has once its inputs' outputs are known (it is "resolved"),
+so that is the name to ask the store about. The format is described in Nix's manual, "Derivation" and "Store path".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reelgraph.errors import StageError
+
+STORE = "/nix/store"
+_ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[()]', re.DOTALL)
+_BRACKETS = {"(": "[", ")": "]"}
+_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output: its path ("" while unknown), and how and by which hash it is addressed ("" where by its inputs)."""
+
+    path: str
+    method: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A derivation: what Nix runs, on what, for which outputs. ``input_derivations`` has the wanted outputs of each."""
+
+    outputs: Mapping[str, Output]
+    input_derivations: Mapping[str, tuple[str, ...]]
+    sources: tuple[str, ...]
+    system: str
+    builder: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The structured attributes, or the environment where there are none."""
+        return json.loads(self.environment["__json"]) if "__json" in self.environment else dict(self.environment)
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether the output paths follow from the outputs' contents and are unknown until built."""
+        return any(output.method and not output.digest for output in self.outputs.values())
+
+    def text(self) -> str:
+        """Return the .drv file's text."""
+        outputs = _list(f"({_join(name, output.path, output.method, output.digest)})" for name, output in sorted(self.outputs.items()))
+        inputs = _list(f"({_quote(path)},{_strings(sorted(names))})" for path, names in sorted(self.input_derivations.items()))
+        environment = _list(f"({_join(name, value)})" for name, value in sorted(self.environment.items()))
+        start = f"{_join(self.system, self.builder)},{_strings(self.arguments)}"
+        return f"Derive({outputs},{inputs},{_strings(sorted(self.sources))},{start},{environment})"
+
+    def path(self, name: str) -> str:
+        """Return the store path of this derivation's .drv file."""
+        references = sorted({*self.sources, *self.input_derivations})
+        digest = hashlib.sha256(self.text().encode()).hexdigest()
+        description = ":".join(["text", *references, "sha256", digest, STORE, f"{name}.drv"])
+        return f"{STORE}/{base32(_compressed(description))}-{name}.drv"
+
+    def realisation(self, output: str = "out") -> str:
+        """Return the id under which Nix notes what a resolved derivation's ``output`` turned out to be."""
+        if self.input_derivations:
+            raise ValueError("only a resolved derivation has a realisation of its own")
+        environment = {name: "" if name in self.outputs else value for name, value in self.environment.items()}
+        masked = dataclasses.replace(self, environment=environment)
+        return f"sha256:{hashlib.sha256(masked.text().encode()).hexdigest()}!{output}"
+
+    def resolve(self, outputs: Mapping[tuple[str, str], str]) -> Derivation:
+        """Return this derivation with the paths of its input derivations' ``outputs`` as sources; KeyError if one lacks."""
+        wanted = [(path, output) for path, names in self.input_derivations.items() for output in names]
+        paths = {placeholder(path, output): outputs[path, output] for path, output in wanted}
+        pattern = re.compile("|".join(map(re.escape, paths)) or "(?!)")
+
+        def put_in(text: str) -> str:
+            return pattern.sub(lambda match: paths[match.group()], text)
+
+        return dataclasses.replace(
+            self,
+            input_derivations={},
+            sources=tuple(sorted({*self.sources, *paths.values()})),
+            builder=put_in(self.builder),
+            arguments=tuple(map(put_in, self.arguments)),
+            environment={put_in(name): put_in(value) for name, value in self.environment.items()},
+        )
+
+
+def parse_derivation(text: str) -> Derivation:
+    """Return the derivation of a .drv file's text; raise ValueError if it is none."""
+    if not text.startswith("Derive(") or not text.endswith(")"):
+        raise ValueError("not a derivation")
+    # Nix's escapes are a subset of JSON's, so outside strings only the brackets differ.
+    array = _TOKEN.sub(lambda match: _BRACKETS.get(match.group(), match.group()), text.removeprefix("Derive"))
+    outputs, inputs, sources, system, builder, arguments, environment = json.loads(array, strict=False)
+    return Derivation(
+        outputs={name: Output(path, method, digest) for name, path, method, digest in outputs},
+        input_derivations={path: tuple(names) for path, names in inputs},
+        sources=tuple(sources),
+        system=system,
+        builder=builder,
+        arguments=tuple(arguments),
+        environment=dict(environment),
+    )
+
+
+def read_derivation(path: Path) -> Derivation:
+    """Read a .drv file, or raise a StageError that names it."""
+    try:
+        return parse_derivation(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read ({error.strerror}); evaluate the target again", status=3) from error
+    except ValueError as error:
+        raise StageError(f"{path}: is not a derivation that this version can read ({error})", status=3) from error
+
+
+def placeholder(derivation: str, output: str) -> str:
+    """Return what stands for the unknown path of a derivation's output in those that need it."""
+    digest, _, name = derivation.removeprefix(f"{STORE}/").removesuffix(".drv").partition("-")
+    suffix = "" if output == "out" else f"-{output}"
+    return "/" + base32(hashlib.sha256(f"nix-upstream-output:{digest}:{name}{suffix}".encode()).digest())
+
+
+def base32(digest: bytes) -> str:
+    """Return Nix's own base 32 of a hash."""
+    number = int.from_bytes(digest, "little")
+    return "".join(_ALPHABET[number >> 5 * index & 31] for index in reversed(range((len(digest) * 8 + 4) // 5)))
+
+
+def _compressed(description: str) -> bytes:
+    digest, folded = hashlib.sha256(description.encode()).digest(), bytearray(20)
+    for index, byte in enumerate(digest):
+        folded[index % 20] ^= byte
+    return bytes(folded)
+
+
+def _quote(text: str) -> str:
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def _join(*texts: str) -> str:
+    return ",".join(map(_quote, texts))
+
+
+def _strings(texts: Any) -> str:
+    return _list(map(_quote, texts))
+
+
+def _list(texts: Any) -> str:
+    return f"[{','.join(texts)}]"
