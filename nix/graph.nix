@@ -23,7 +23,7 @@
   parameters,
 }:
 let
-  flatten = import ./flatten.nix;
+  closure = import ./closure.nix;
 
   stageOf =
     set: own: stage: inputs:
@@ -158,19 +158,11 @@ let
     model = models.wan22;
   };
 
-  provenance = flatten {
-    inherit
-      chains
-      theBible
-      package
-      plan
-      trained
-      checkpoint
-      samples
-      report
-      ;
-    model = models.wan22;
-  };
+  provenance = closure [
+    checkpoint
+    samples
+    report
+  ];
   bundle = perDataset "bundle" {
     inherit
       checkpoint
@@ -179,7 +171,7 @@ let
       provenance
       ;
   };
-  everything = provenance // flatten { inherit bundle; };
+  everything = closure [ bundle ];
 in
 {
   episodes = chains;

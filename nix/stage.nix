@@ -141,5 +141,6 @@ else
     inherit (definition) kind environment;
     inherit set parameters;
     stage = definition.name;
+    needs = inputs;
     edges = builtins.mapAttrs (_: edgesOf) (removeAttrs inputs [ "provenance" ]);
   }

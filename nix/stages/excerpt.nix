@@ -9,7 +9,9 @@
   };
   schemas = [ ];
   modules = [
+    "media/archives.py"
     "media/encode.py"
     "media/frames.py"
+    "media/sound.py"
   ];
 }

@@ -24,5 +24,7 @@
     "report/pictures.py"
     "report/provenance.py"
     "report/samples.py"
+    "report/report.html.jinja"
+    "report/report.css"
   ];
 }

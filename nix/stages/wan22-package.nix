@@ -7,7 +7,11 @@
     clips.each = "clips";
     captions.each = "reviewed";
   };
-  schemas = [ ];
+  schemas = [
+    "dataset"
+    "metadata"
+    "wan21_metadata"
+  ];
   modules = [
     "media/frames.py"
     "train/package.py"

@@ -8,7 +8,10 @@
     latents.each = "wan22-latents";
     text.each = "wan22-text";
   };
-  schemas = [ ];
+  schemas = [
+    "plan"
+    "recipe"
+  ];
   modules = [
     "train/counter.py"
     "train/plan.py"

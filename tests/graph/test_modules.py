@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 from pathlib import Path
@@ -49,7 +50,9 @@ def test_declared_modules_are_the_imported_ones(definition: dict) -> None:
 
 
 @pytest.mark.parametrize("definition", definitions().values(), ids=lambda definition: definition["name"])
-def test_declared_schemas_exist(definition: dict) -> None:
+def test_declared_schemas_exist_and_cover_the_outputs(definition: dict) -> None:
+    stage = importlib.import_module(f"reelgraph.stages.{definition['name'].replace('-', '_')}").STAGE
+    assert set(stage.outputs.values()) <= set(definition["schemas"])
     schemas = PYTHON / "reelgraph/schemas"
     assert (schemas / f"{definition['name']}.parameters.json").is_file()
     assert [schema for schema in definition["schemas"] if not (schemas / f"{schema}.json").is_file()] == []

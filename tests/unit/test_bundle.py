@@ -1,4 +1,4 @@
-"""What a reader of a bundle can rely on: files as their stages wrote them, and hashes that lead back to the material."""
+"""What a reader of a bundle can rely on: files as their stages wrote them, hashes that lead back to the material."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_altered_model_is_named(tmp_path: Path, model: Path) -> None:
 
 
 def test_language_that_the_model_does_not_know_is_an_error(model: Path) -> None:
-    with pytest.raises(StageError, match=r"language 'fr': the model in .* does not know it, only en"):
+    with pytest.raises(StageError, match=r"language 'fr': the model in .* knows only en; give a multilingual model"):
         load_model(model, Parameters(**{**PARAMETERS, "language": "fr"}))
 
 

@@ -10,15 +10,18 @@ import dataclasses
 import hashlib
 import json
 import re
+from base64 import b32encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from reelgraph.errors import StageError
 
 STORE = "/nix/store"
-_ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
+STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+")
+_DIGITS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdfghijklmnpqrsvwxyz")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[()]', re.DOTALL)
 _BRACKETS = {"(": "[", ")": "]"}
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -78,23 +81,29 @@ class Derivation:
         masked = dataclasses.replace(self, environment=environment)
         return f"sha256:{hashlib.sha256(masked.text().encode()).hexdigest()}!{output}"
 
-    def resolve(self, outputs: Mapping[tuple[str, str], str]) -> Derivation:
-        """Return this derivation with the paths of its input derivations' ``outputs`` as sources; KeyError if one lacks."""
-        wanted = [(path, output) for path, names in self.input_derivations.items() for output in names]
-        paths = {placeholder(path, output): outputs[path, output] for path, output in wanted}
+    def resolve(self, floating: Mapping[tuple[str, str], str]) -> Derivation:
+        """Return this derivation with the built paths of its content-addressed inputs, by (derivation, output), as sources.
+
+        The paths of all other inputs are known beforehand, so they stand in the text already.
+        """
+        paths = {placeholder(*key): path for key, path in floating.items()}
         pattern = re.compile("|".join(map(re.escape, paths)) or "(?!)")
 
         def put_in(text: str) -> str:
             return pattern.sub(lambda match: paths[match.group()], text)
 
-        return dataclasses.replace(
+        resolved = dataclasses.replace(
             self,
             input_derivations={},
-            sources=tuple(sorted({*self.sources, *paths.values()})),
             builder=put_in(self.builder),
             arguments=tuple(map(put_in, self.arguments)),
             environment={put_in(name): put_in(value) for name, value in self.environment.items()},
         )
+        return dataclasses.replace(resolved, sources=tuple(sorted({*self.sources, *paths.values(), *resolved.mentioned_paths()})))
+
+    def mentioned_paths(self) -> set[str]:
+        """Return every store path that builder, arguments or environment name."""
+        return set(STORE_PATH.findall("\n".join([self.builder, *self.arguments, *self.environment.values()])))
 
 
 def parse_derivation(text: str) -> Derivation:
@@ -125,6 +134,7 @@ def read_derivation(path: Path) -> Derivation:
         raise StageError(f"{path}: is not a derivation that this version can read ({error})", status=3) from error
 
 
+@lru_cache(maxsize=1 << 16)
 def placeholder(derivation: str, output: str) -> str:
     """Return what stands for the unknown path of a derivation's output in those that need it."""
     digest, _, name = derivation.removeprefix(f"{STORE}/").removesuffix(".drv").partition("-")
@@ -133,9 +143,14 @@ def placeholder(derivation: str, output: str) -> str:
 
 
 def base32(digest: bytes) -> str:
-    """Return Nix's own base 32 of a hash."""
-    number = int.from_bytes(digest, "little")
-    return "".join(_ALPHABET[number >> 5 * index & 31] for index in reversed(range((len(digest) * 8 + 4) // 5)))
+    """Return Nix's own base 32 of a hash: its bits from the last to the first, in digits of an alphabet of its own."""
+    padded = digest[::-1].rjust(-(-len(digest) // 5) * 5, b"\0")
+    return b32encode(padded).translate(_DIGITS).decode()[-((len(digest) * 8 + 4) // 5) :]
+
+
+def derivation_name(path: str) -> str:
+    """Return the name of a derivation from its store path."""
+    return path.removesuffix(".drv").partition("-")[2]
 
 
 def _compressed(description: str) -> bytes:

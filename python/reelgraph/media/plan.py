@@ -1,4 +1,4 @@
-"""Which frames of an episode become clips, and why the others do not: arithmetic on what was measured, no picture is touched."""
+"""Which frames of an episode become clips, and why the others do not, from what was measured of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames ``start`` to before ``end`` of shot ``shot``; ``frames`` are the ones shown, one for each frame of the clip."""
+    """Frames ``start`` to before ``end`` of a shot; ``frames`` are those shown, one for each frame of the clip."""
 
     start: int
     end: int
@@ -41,55 +41,47 @@ class Reject:
     threshold: float
 
 
+@dataclass(frozen=True)
+class Frames:
+    """Each frame's mean grey, and the mean difference of its grey to the frame before, 0 to 255."""
+
+    luma: Sequence[float]
+    change: Sequence[float]
+
+
 class Timeline:
     """When each frame is shown, and which one is nearest to a frame of a clip at another rate."""
 
     def __init__(self, times: Sequence[Fraction], fps: Fraction) -> None:
         """``times`` are the starts of all frames in seconds and the end of the last; ``fps`` is the clips' rate."""
         self._times, self._step = times, 1 / fps
+        # Half a frame keeps clear of time stamps that the container rounded, and takes the nearer of two frames.
+        self._clear = min(self._step, times[-1] / (len(times) - 1)) / 2
 
     def frame_at(self, start: int, number: int) -> int:
-        """Return the frame shown in the middle of frame ``number`` of a clip that starts at frame ``start``.
-
-        The middle keeps a whole half frame between the sample and the next frame, whatever the time stamps' rounding.
-        """
-        return bisect_right(self._times, self._times[start] + (number + Fraction(1, 2)) * self._step) - 1
+        """Return the frame nearest to frame ``number`` of a clip that starts at frame ``start``."""
+        return bisect_right(self._times, self._times[start] + number * self._step + self._clear) - 1
 
     def sample(self, start: int, count: int) -> tuple[int, ...]:
         """Return the ``count`` frames of a clip that starts at frame ``start``; they may lie past the last frame."""
         return tuple(self.frame_at(start, number) for number in range(count))
 
 
-def plan(
-    shots: Sequence[tuple[int, int]], luma: Sequence[float], change: Sequence[float], timeline: Timeline, rules: Rules
-) -> list[Clip | Reject]:
-    """Return clips and rejects in order; each frame of the shots, which tile the episode, is in exactly one of them.
-
-    ``luma`` and ``change`` are each frame's mean grey, and its mean difference of grey to the frame before, 0 to 255.
-    """
-    return [
-        piece
-        for number, (start, end) in enumerate(shots)
-        for piece in _plan_shot(number, start, end, len(luma), luma, change, timeline, rules)
-    ]
+def plan(shots: Sequence[tuple[int, int]], measured: Frames, timeline: Timeline, rules: Rules) -> list[Clip | Reject]:
+    """Return clips and rejects in order: each frame of the ``shots``, which tile the episode, is in exactly one."""
+    return [piece for shot in range(len(shots)) for piece in _plan_shot(shot, *shots[shot], measured, timeline, rules)]
 
 
 def _plan_shot(
-    shot: int,
-    start: int,
-    end: int,
-    frames: int,
-    luma: Sequence[float],
-    change: Sequence[float],
-    timeline: Timeline,
-    rules: Rules,
+    shot: int, start: int, end: int, measured: Frames, timeline: Timeline, rules: Rules
 ) -> Iterator[Clip | Reject]:
+    luma = measured.luma
     black = [value < rules.black_luma for value in luma[start:end]]
-    repeats = [value <= rules.repeat_change for value in change[start + 1 : end]]
+    repeats = [value <= rules.repeat_change for value in measured.change[start + 1 : end]]
     still = sum(repeats) / len(repeats) if repeats else 0.0
     # The first and the last frame of the episode have no neighbour shot that could show in them.
     head = min(start + (rules.trim_frames if start > 0 else 0), end)
-    tail = max(end - (rules.trim_frames if end < frames else 0), head)
+    tail = max(end - (rules.trim_frames if end < len(luma) else 0), head)
     if start < head:
         yield Reject(start, head, "trim", head - start, rules.trim_frames)
     for is_black, run in groupby(range(head, tail), key=lambda frame: black[frame - start]):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
 from reelgraph.errors import StageError
 
@@ -64,6 +62,11 @@ def loss_curve(losses: Losses, segment_ends: Sequence[int]) -> str:
 
     Its colours are variables of the page's style sheet; the same losses give the same bytes.
     """
+    # On being imported it would say at length that a sandbox has no home to keep its list of fonts in.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     with rc_context({"svg.hashsalt": "reelgraph", "svg.fonttype": "none", "font.size": 9, "axes.unicode_minus": False}):
         figure = Figure(figsize=(11.5, 3.4))
         axes = figure.add_axes((0.05, 0.13, 0.94, 0.84))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from av.video.frame import VideoFrame
@@ -13,17 +14,18 @@ from av.video.stream import VideoStream
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
-from reelgraph.media.encode import add_h264, encode_video, write_media, write_png
+from reelgraph.media.encode import H264, add_h264, encode_video, write_media, write_png
 from reelgraph.media.frames import (
-    SCALE_FINE,
+    cover_and_crop,
     decoded_frames,
     frame_rate,
     open_media,
+    pick,
     picture_filter,
     presentation_times,
     video_stream,
 )
-from reelgraph.media.plan import Clip, Reject, Rules, Timeline, plan
+from reelgraph.media.plan import Clip, Frames, Reject, Rules, Timeline, plan
 from reelgraph.progress import track
 from reelgraph.stage import Stage
 
@@ -58,9 +60,9 @@ class Parameters:
 
 def check(parameters: Parameters) -> None:
     """Raise a StageError where the models could not take such clips."""
-    for name in ("width", "height"):
-        if getattr(parameters, name) % SIDE_MULTIPLE:
-            raise StageError(f"{name} {getattr(parameters, name)}: is not a multiple of {SIDE_MULTIPLE}; choose one that is")
+    for name, side in (("width", parameters.width), ("height", parameters.height)):
+        if side % SIDE_MULTIPLE:
+            raise StageError(f"{name}: {side} is not a multiple of {SIDE_MULTIPLE}; choose one that is")
     for count in parameters.frame_counts:
         if count % FRAME_STEP != 1:
             raise StageError(f"frame_counts: {count} is not {FRAME_STEP}n + 1; choose from 17, 25, 33, 49, 81, ...")
@@ -68,83 +70,70 @@ def check(parameters: Parameters) -> None:
         raise StageError(f"frame_counts: {parameters.frame_counts} do not ascend; sort them")
 
 
-def cover_and_crop(stream: VideoStream, width: int, height: int) -> tuple[tuple[str, str], ...]:
-    """Return filters that cut the largest window of the clip's shape from the middle and scale it to the clip's size."""
-    pixel = stream.sample_aspect_ratio or Fraction(1)
-    shape = Fraction(width, height) / pixel
-    # Even sizes and offsets keep colour, which has half the resolution, on its place.
-    window_width = min(stream.width, round(stream.height * shape)) // 2 * 2
-    window_height = min(stream.height, round(stream.width / shape)) // 2 * 2
-    left, top = (stream.width - window_width) // 4 * 2, (stream.height - window_height) // 4 * 2
-    return (
-        ("crop", f"{window_width}:{window_height}:{left}:{top}"),
-        ("scale", f"{width}:{height}:{SCALE_FINE}"),
-        ("format", "yuv420p"),
-        ("setsar", "1"),
-    )
+def decide(inputs: Inputs, parameters: Parameters, total: int) -> list[Clip | Reject]:
+    """Return what becomes of each of the ``total`` frames; shots that are not this film's raise a StageError."""
+    found, measured = read_json(inputs.shots / "shots.json"), read_json(inputs.shots / "frames.json")
+    times = presentation_times(inputs.master)
+    if not found["frames"] == len(measured["luma"]) == len(times) - 1 == total:
+        what = f"{inputs.master.name}: has {total} frames, but its shots cover {found['frames']}"
+        raise StageError(f"{what}; they are another film's, find the shots of this one")
+    bounds = [0, *(shot["end"] for shot in found["shots"])]
+    if [shot["start"] for shot in found["shots"]] != bounds[:-1] or bounds[-1] != total:
+        raise StageError(f"shots.json: its shots do not tile frames 0 to {total}; mend them or find them again")
+    rules = Rules(**{rule.name: getattr(parameters, rule.name) for rule in fields(Rules)})
+    frames = Frames(measured["luma"], measured["change"])
+    return plan(list(pairwise(bounds)), frames, Timeline(times, Fraction(parameters.fps)), rules)
 
 
-def pick(frames: Iterator[tuple[int, VideoFrame]], wanted: Iterable[int]) -> Iterator[VideoFrame]:
-    """Yield the frames of the ascending numbers ``wanted``, the same one again for the same number."""
-    number, frame = next(frames)
-    for want in wanted:
-        while number < want:
-            number, frame = next(frames)
-        yield frame
+def tally(rejects: Iterable[Reject]) -> str:
+    """Return how many frames each rule rejected, the most first."""
+    counts: Counter[str] = Counter()
+    for reject in rejects:
+        counts[reject.rule] += reject.end - reject.start
+    return ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
 
 
-def read_back(path: Path, clip: Clip, fps: Fraction, parameters: Parameters) -> VideoFrame:
-    """Decode a written clip and return its first frame; a clip that is not as planned raises a StageError."""
-    first, times = None, []
-    for frame in decoded_frames(path, len(clip.frames)):
-        first = first or frame
-        times.append(frame.pts * frame.time_base)
-    with open_media(path) as container:
-        rate = frame_rate(container.streams.video[0], path)
-    found = (first.width, first.height, rate)
-    if found != (parameters.width, parameters.height, fps) or times != [number / fps for number in range(len(times))]:
-        raise StageError(
-            f"{path.name}: was written as {first.width}x{first.height} at {rate} frames per second, "
-            f"not {parameters.width}x{parameters.height} at {fps} in even steps; report this, the encoder is at fault"
-        )
-    return first
-
-
-def write_clip(path: Path, frames: Iterable[VideoFrame], fps: Fraction, parameters: Parameters, like: VideoStream) -> None:
-    """Encode a clip without B-frames, so that every frame comes in the order shown."""
-    size = (parameters.width, parameters.height)
+def write_clip(path: Path, pictures: Iterable[VideoFrame], parameters: Parameters, like: VideoStream) -> None:
+    """Encode a clip without B-frames, so that a reader gets its first frames without the later ones."""
+    settings = H264(parameters.crf, parameters.preset, b_frames=False)
     with write_media(path) as container:
-        stream = add_h264(container, fps, size, parameters.crf, parameters.preset, False, like)
-        for packet in encode_video(stream, frames):
+        size = (parameters.width, parameters.height)
+        for packet in encode_video(add_h264(container, Fraction(parameters.fps), size, settings, like), pictures):
             container.mux(packet)
 
 
-def decide(inputs: Inputs, parameters: Parameters, total: int) -> tuple[list[Clip], list[Reject]]:
-    """Return the episode's clips and rejects; none left of the former, or shots of another film, raise a StageError."""
-    name, found, measured = inputs.master.name, read_json(inputs.shots / "shots.json"), read_json(inputs.shots / "frames.json")
-    times = presentation_times(inputs.master)
-    if not found["frames"] == len(measured["luma"]) == len(times) - 1 == total:
-        raise StageError(f"{name}: has {total} frames, but its shots cover {found['frames']}; find the shots of this film")
-    rules = Rules(**{rule.name: getattr(parameters, rule.name) for rule in fields(Rules)})
-    shots = [(shot["start"], shot["end"]) for shot in found["shots"]]
-    pieces = plan(shots, measured["luma"], measured["change"], Timeline(times, Fraction(parameters.fps)), rules)
-    clips = [piece for piece in pieces if isinstance(piece, Clip)]
-    rejects = [piece for piece in pieces if isinstance(piece, Reject)]
-    if not clips:
-        rejected: Counter[str] = Counter()
-        for reject in rejects:
-            rejected[reject.rule] += reject.end - reject.start
-        counts = ", ".join(f"{rule} {count}" for rule, count in rejected.most_common())
-        raise StageError(f"{name}: no clip survives (frames rejected: {counts}); loosen the rules or leave the episode out")
-    return clips, rejects
+def read_back(path: Path, frames: int, parameters: Parameters) -> VideoFrame:
+    """Decode a written clip and return its first frame; a clip that is not as ordered raises a StageError."""
+    first, times = None, []
+    for frame in decoded_frames(path, frames):
+        first = first or frame
+        times.append(frame.pts * frame.time_base)
+    with open_media(path) as container:
+        rate = frame_rate(video_stream(container, path), path)
+    found, ordered = (
+        (first.width, first.height, rate),
+        (parameters.width, parameters.height, parameters.fps),
+    )
+    if found != ordered or times != [Fraction(number, parameters.fps) for number in range(frames)]:
+        raise StageError(
+            f"{path.name}: was written as {found[0]}x{found[1]} at {found[2]} frames per second, not as "
+            f"{ordered[0]}x{ordered[1]} at {ordered[2]} in even steps; the encoder is at fault, report it"
+        )
+    return first
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write clips.json, clips/ and first_frames/."""
     check(parameters)
-    master, fps, probe = inputs.master, Fraction(parameters.fps), read_json(inputs.source / "probe.json")
+    master, probe = inputs.master, read_json(inputs.source / "probe.json")
     total = probe["video"]["frames"]
-    clips, rejects = decide(inputs, parameters, total)
+    pieces = decide(inputs, parameters, total)
+    clips = [piece for piece in pieces if isinstance(piece, Clip)]
+    rejects = [piece for piece in pieces if isinstance(piece, Reject)]
+    if not clips:
+        raise StageError(
+            f"{master.name}: no clip survives (frames: {tally(rejects)}); loosen the rules or leave it out"
+        )
     for directory in ("clips", "first_frames"):
         (out / directory).mkdir()
     rows = []
@@ -155,13 +144,13 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         for clip in clips:
             name = f"{probe['sha256'][:12]}-{clip.start:06d}-{clip.end:06d}"
             row = {"id": name, "file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
-            write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), fps, parameters, like)
-            write_png(out / row["first_frame"], read_back(out / row["file"], clip, fps, parameters))
+            write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), parameters, like)
+            write_png(out / row["first_frame"], read_back(out / row["file"], len(clip.frames), parameters))
             rows.append({**row, "start": clip.start, "end": clip.end, "frames": len(clip.frames), "shot": clip.shot})
     for _ in frames:
         pass  # Decoding to the end finds out whether frames are missing there.
     size = {"fps": parameters.fps, "width": parameters.width, "height": parameters.height}
-    write_json(out / "clips.json", {**size, "frames": total, "clips": rows, "rejects": [asdict(reject) for reject in rejects]})
+    write_json(out / "clips.json", {**size, "frames": total, "clips": rows, "rejects": list(map(asdict, rejects))})
 
 
 STAGE = Stage(name="clips", inputs=Inputs, parameters=Parameters, outputs={"clips.json": "clips"}, run=run)

@@ -71,9 +71,7 @@ def list_samples(parameters: Parameters, rows: list[dict[str, Any]]) -> list[Sam
         # An empty name stands for the first clip: a pipeline cannot know the names of clips before they are cut.
         name = clip or next(iter(clips))
         if name not in clips:
-            raise StageError(
-                f"image_to_video names clip {name}, which the package does not have; take one like {next(iter(clips))}"
-            )
+            raise StageError(f"image_to_video: the package has no clip {name}; take one like {next(iter(clips))}")
         row = clips[name]
         file = f"image-to-video-{number}.mp4"
         samples.append(Sample(file, "image-to-video", row["prompt"], parameters.frames, name, row["first_frame"]))

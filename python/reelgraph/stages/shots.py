@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from scenedetect import AdaptiveDetector, FrameTimecode
 
-from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.media.frames import SCALE_DOWN, decoded_frames, open_media, picture_filter, video_stream
 from reelgraph.progress import track
@@ -70,7 +69,7 @@ def small_pictures(master: Path, frames: int) -> Iterator[np.ndarray]:
 
 
 def measure(pictures: Iterator[np.ndarray], fps: float, parameters: Parameters) -> Measurements:
-    """Run the detector over ``pictures``; the last one is repeated after the end, so that a cut just before it is seen."""
+    """Run the detector over ``pictures``, and over the last one again and again until a cut before it must show."""
     detector = ScoringDetector(
         adaptive_threshold=parameters.adaptive_threshold,
         min_scene_len=parameters.min_scene_frames,
@@ -94,7 +93,7 @@ def measure(pictures: Iterator[np.ndarray], fps: float, parameters: Parameters) 
 
 
 def adaptive_ratio(content: list[float], cut: int, window: int) -> float:
-    """Return the change at ``cut`` in multiples of the mean change of its ``window`` neighbours on each side, at most 255."""
+    """Return the change at ``cut`` in multiples of the mean of its ``window`` neighbours on each side, at most 255."""
     neighbours = sum(content[max(0, cut - window) : cut] + content[cut + 1 : cut + 1 + window]) / (2 * window)
     return round(min(content[cut] / neighbours, 255.0), 2) if neighbours else 255.0
 
@@ -104,11 +103,13 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     video: dict[str, Any] = read_json(inputs.source / "probe.json")["video"]
     pictures = track(small_pictures(inputs.master, video["frames"]), "shots", video["frames"], "frame")
     found = measure(pictures, video["fps"], parameters)
-    if not found.luma:
-        raise StageError(f"{inputs.master.name}: holds no frames, so no shots; give a film with a picture")
     bounds = [0, *found.cuts, len(found.luma)]
     shots = [
-        {"start": start, "end": end, "score": adaptive_ratio(found.content, start, parameters.window_width) if start else None}
+        {
+            "start": start,
+            "end": end,
+            "score": adaptive_ratio(found.content, start, parameters.window_width) if start else None,
+        }
         for start, end in pairwise(bounds)
     ]
     write_json(out / "shots.json", {"fps": video["fps"], "frames": len(found.luma), "shots": shots})

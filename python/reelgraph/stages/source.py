@@ -15,12 +15,17 @@ from av.stream import Stream
 
 from reelgraph.errors import StageError
 from reelgraph.files import file_hash, write_json
-from reelgraph.media.frames import frame_rate, open_media, video_stream
+from reelgraph.media.frames import frame_rate, open_media, reading, video_stream
 from reelgraph.progress import progress
 from reelgraph.stage import Stage
 
 LOUDEST_SILENCE = 3  # of 32767: the noise that lossy codecs make of digital silence
-CUT_SHORT_SECONDS = 0.5  # containers state their length a frame or two wrong
+CUT_SHORT_SECONDS = 0.1  # containers state their length a frame or two wrong
+TAIL_SECONDS = 10  # takes a second to decode; a seek to the very end misses its key frame in some containers
+
+
+# Time stamp and duration of every packet of each stream by its index, sorted, in the stream's ticks.
+Stamps = dict[int, list[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,11 @@ def check_bytes(master: Path, expected: str | None) -> str:
     return found
 
 
-def time_stamps(master: Path) -> dict[int, list[tuple[int, int]]]:
-    """Return (time stamp, duration) of every packet of each stream by its index, in stream ticks, sorted; nothing is decoded."""
-    stamps: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    with open_media(master) as container, progress("source", master.stat().st_size >> 20, "megabyte") as counter:
+def time_stamps(master: Path) -> Stamps:
+    """Read through the file without decoding anything."""
+    stamps: Stamps = defaultdict(list)
+    size = master.stat().st_size >> 20
+    with open_media(master) as container, reading(master), progress("source", size, "megabyte") as counter:
         for packet in container.demux():
             if packet.pts is not None and not packet.is_discard:
                 stamps[packet.stream.index].append((packet.pts, packet.duration or 0))
@@ -72,19 +78,21 @@ def seconds(stream: Stream, packets: list[tuple[int, int]]) -> Fraction:
     return (sum(packets[-1]) - packets[0][0]) * stream.time_base if packets else Fraction(0)
 
 
-def check_whole(master: Path, stamps: dict[int, list[tuple[int, int]]]) -> None:
-    """Raise a StageError where frames are missing at the end: by count, by length, or because they cannot be decoded."""
-    with open_media(master) as container:
+def check_whole(master: Path, stamps: Stamps) -> None:
+    """Raise a StageError where frames are missing at the end, by count, by length, or because they do not decode."""
+    with open_media(master) as container, reading(master):
         stream = video_stream(container, master)
         shown = [stamp for stamp, _ in stamps.get(stream.index, [])]
+        # The MP4 family lists its frames; others that state their number may be a frame or two wrong.
+        listed = stream.frames - (0 if "mp4" in container.format.name else 2)
         hint = "the film is cut short or damaged, copy the master again"
-        if len(shown) < max(stream.frames, 1):
-            raise StageError(f"{master.name}: holds {len(shown)} of the {max(stream.frames, 1)} frames it declares; {hint}")
+        if len(shown) < max(listed, 1):
+            raise StageError(f"{master.name}: holds {len(shown)} of the {max(listed, 1)} frames it declares; {hint}")
         lasts = max(seconds(container.streams[index], packets) for index, packets in stamps.items())
         declared = (container.duration or 0) / av.time_base
         if lasts < declared - CUT_SHORT_SECONDS:
             raise StageError(f"{master.name}: ends at {float(lasts):.2f} of the {declared:.2f} s it declares; {hint}")
-        container.seek(shown[-1], stream=stream)
+        container.seek(max(shown[0], shown[-1] - int(TAIL_SECONDS / stream.time_base)), stream=stream)
         decoded = sorted(frame.pts for frame in container.decode(stream) if not frame.is_corrupt)
         if not decoded or decoded != shown[-len(decoded) :]:
             raise StageError(f"{master.name}: its last frames cannot be decoded; {hint}")
@@ -92,23 +100,30 @@ def check_whole(master: Path, stamps: dict[int, list[tuple[int, int]]]) -> None:
 
 def check_sound(master: Path) -> None:
     """Raise a StageError unless something is heard in the first audio stream."""
-    with open_media(master) as container:
+    with open_media(master) as container, reading(master):
         if not container.streams.audio:
             raise StageError(f"{master.name}: has no audio stream, the episode is silent; give a master with sound")
         resampler = av.AudioResampler(format="s16")
         for frame in container.decode(container.streams.audio[0]):
             frame.pts = None
-            if any(np.abs(piece.to_ndarray().astype(np.int32)).max() > LOUDEST_SILENCE for piece in resampler.resample(frame)):
+            if any(
+                np.abs(piece.to_ndarray().astype(np.int32)).max() > LOUDEST_SILENCE
+                for piece in resampler.resample(frame)
+            ):
                 return
     raise StageError(f"{master.name}: nothing is heard in its audio, the episode is silent; give a master with sound")
 
 
-def describe(master: Path, stamps: dict[int, list[tuple[int, int]]]) -> dict[str, Any]:
+def describe(master: Path, stamps: Stamps) -> dict[str, Any]:
     """Return the video and audio entries of probe.json."""
     with open_media(master) as container:
         video = video_stream(container, master)
         rate, packets = frame_rate(video, master), stamps[video.index]
         steps = [after - before for (before, _), (after, _) in pairwise(packets)]
+        # Time stamps in whole milliseconds, as in Matroska, differ by one tick at a constant rate too.
+        variable = bool(steps) and max(steps) - min(steps) > 1
+        if variable:
+            rate = len(steps) / (sum(steps) * video.time_base)
         shape = video.sample_aspect_ratio or Fraction(1)
         return {
             "video": {
@@ -119,10 +134,9 @@ def describe(master: Path, stamps: dict[int, list[tuple[int, int]]]) -> dict[str
                 "fps": round(float(rate), 6),
                 "fps_rational": f"{rate.numerator}/{rate.denominator}",
                 "frames": len(packets),
-                "seconds": round(float((packets[-1][0] - packets[0][0]) * video.time_base + 1 / rate), 6),
+                "seconds": round(float(len(packets) / rate), 6),
                 "start_seconds": round(float(packets[0][0] * video.time_base), 6),
-                # Time stamps in whole milliseconds, as in Matroska, differ by one tick at a constant rate too.
-                "variable_rate": bool(steps) and max(steps) - min(steps) > 1,
+                "variable_rate": variable,
             },
             "audio": [
                 {

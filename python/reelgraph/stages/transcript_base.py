@@ -67,9 +67,9 @@ def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
     except (RuntimeError, ValueError) as error:
         raise StageError(f"{directory.name}: cannot be loaded as a faster-whisper model ({error})") from error
     if parameters.language not in model.supported_languages:
-        known = ", ".join(model.supported_languages[:5])
         raise StageError(
-            f"language '{parameters.language}': the model in {directory.name} does not know it, only {known}"
+            f"language '{parameters.language}': the model in {directory.name} knows only "
+            f"{', '.join(model.supported_languages)}; give a multilingual model"
         )
     return model
 

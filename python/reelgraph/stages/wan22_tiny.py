@@ -15,6 +15,7 @@ import torch
 from diffsynth.models.wan_video_dit import WanModel
 from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 
+from reelgraph.errors import StageError
 from reelgraph.files import write_json
 from reelgraph.stage import Stage
 from reelgraph.train.counter import draw_normal
@@ -63,6 +64,20 @@ def random_weights(build: Callable[[], torch.nn.Module], seed: int, part: str) -
     return weights
 
 
+def check_widths(parameters: Parameters) -> None:
+    """Raise a StageError unless the heads split the widths, and rotary positions a transformer head."""
+    head, rest = divmod(parameters.dit_dim, parameters.dit_heads)
+    if rest or head % 2 or head // 3 % 2:
+        raise StageError(
+            f"dit_dim {parameters.dit_dim} over {parameters.dit_heads} heads: rotary positions need an even head width "
+            "with an even third, such as 12, 24 or 48"
+        )
+    if parameters.text_dim % parameters.text_heads:
+        raise StageError(
+            f"text_dim {parameters.text_dim} over {parameters.text_heads} heads: expected a multiple of the heads"
+        )
+
+
 def architecture(parameters: Parameters, vocabulary: int) -> dict[str, dict[str, Any]]:
     """Return the constructor arguments of each part."""
     return {
@@ -102,6 +117,7 @@ def architecture(parameters: Parameters, vocabulary: int) -> dict[str, dict[str,
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write the three weight files, the tokenizer and model.json."""
+    check_widths(parameters)
     tokenizer = small_tokenizer(TEXT_LENGTH)
     tokenizer.save_pretrained(out / TOKENIZER_DIRECTORY)
     arguments = architecture(parameters, len(tokenizer))

@@ -1,0 +1,205 @@
+"""Why a stage is built again: what differs between its derivation and the one that was built last."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reelgraph.graph.derivation import Derivation, derivation_name, read_derivation
+from reelgraph.graph.evaluate import code_path, flat_inputs
+from reelgraph.graph.store import Store
+
+_WHEEL = re.compile(r"^reel-(?P<name>.+?)-(?P<version>\d[^-]*)(?:-.*)?$")
+_DISTRIBUTION = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)\.dist-info$")
+_MOST_FILES = 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. ``kind`` is code, package, parameter, input, model, features, toolchain or other.
+
+    ``name`` is the file, package, parameter or input; ``was`` and ``now`` are what it is, None where it is not there.
+    ``is_silent`` says that it cannot change what comes out, such as a comment.
+    """
+
+    kind: str
+    name: str
+    was: Any = None
+    now: Any = None
+    is_silent: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The difference in words."""
+        if self.kind == "code" and self.is_silent:
+            return f"code {self.name}: only comments or layout differ"
+        if self.kind in ("input", "model") and self.was is not None and self.now is not None:
+            return f"{self.kind} {self.name} differs" + (f" ({self.now})" if isinstance(self.now, str) and self.now else "")
+        if self.was is None:
+            return f"{self.kind} {self.name} is new" + ("" if self.now in (None, "") else f": {_short(self.now)}")
+        if self.now is None:
+            return f"{self.kind} {self.name} is gone"
+        if self.was == self.now:
+            return f"{self.kind} {self.name} differs"
+        return f"{self.kind} {self.name}: {_short(self.was)} -> {_short(self.now)}"
+
+
+def own_changes(now: Derivation, was: Derivation, store: Store) -> list[Change]:
+    """Return what differs but for inputs: code, packages, parameters, features."""
+    before, after = was.attributes, now.attributes
+    changes = [
+        *code_changes(store, code_path(was), code_path(now)),
+        *package_changes(store, was, now),
+        *parameter_changes(before.get("parameters", {}), after.get("parameters", {})),
+    ]
+    features = [sorted(attributes.get("requiredSystemFeatures", [])) for attributes in (before, after)]
+    if features[0] != features[1]:
+        changes.append(Change("features", "of its builder", ", ".join(features[0]) or "none", ", ".join(features[1]) or "none"))
+    return changes
+
+
+def input_changes(now: Derivation, was: Derivation, origins: Mapping[str, str | None], store: Store) -> list[Change]:
+    """Return the inputs that differ, by label; ``origins`` names the stage that each comes from, None for a file.
+
+    Inputs whose path is not known yet are left out.
+    """
+    before, after = flat_inputs(was.attributes["inputs"]), flat_inputs(now.attributes["inputs"])
+    changes = []
+    for label in sorted({*before, *after}):
+        old, new = before.get(label), after.get(label)
+        if old == new or (new is not None and not new.startswith("/nix/store/")):
+            continue
+        if new is None:
+            changes.append(Change("input", label, file_name(old), None))
+            continue
+        origin = origins.get(label) or file_name(new)
+        kind = "model" if label == "model" and not origins.get(label) else "input"
+        if old is None:
+            changes.append(Change(kind, label, None, origin))
+        else:
+            files = changed_files(store.file(old), store.file(new))
+            detail = f": {', '.join(files[:_MOST_FILES])}{' …' if len(files) > _MOST_FILES else ''}" if files else ""
+            changes.append(Change(kind, label, file_name(old), f"{origin}{detail}"))
+    return changes
+
+
+def code_changes(store: Store, was: str, now: str) -> Iterator[Change]:
+    """Yield the files of a stage's code that differ; both folders must be in the store, else the code as a whole is named."""
+    if was == now:
+        return
+    folders = [store.file(path) for path in (was, now)]
+    if not all(path and folder.is_dir() for path, folder in zip((was, now), folders, strict=True)):
+        yield Change("code", "of the stage", was, was)
+        return
+    texts = [{path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()} for folder in folders]
+    found = False
+    for file in sorted({*texts[0], *texts[1]}):
+        old, new = texts[0].get(file), texts[1].get(file)
+        if old != new:
+            found = True
+            same = old is not None and new is not None and same_program(file, old, new)
+            yield Change("code", file, old and "there", new and "there", is_silent=same)
+    if not found:
+        yield Change("code", "of the stage: only names or permissions of files", "there", "there", is_silent=True)
+
+
+def same_program(file: str, old: str, new: str) -> bool:
+    """Whether two texts of a file mean the same to Python or as JSON: comments, docstrings and layout aside."""
+    try:
+        if file.endswith(".json"):
+            return json.loads(old) == json.loads(new)
+        return file.endswith(".py") and ast.dump(_without_docstrings(old)) == ast.dump(_without_docstrings(new))
+    except ValueError:
+        return False
+
+
+def _without_docstrings(text: str) -> ast.Module:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return tree
+
+
+def package_changes(store: Store, was: Derivation, now: Derivation) -> Iterator[Change]:
+    """Yield the packages that differ between the environments of two stages' derivations."""
+    if was.builder == now.builder:
+        return
+    before, after = environment_packages(store, was), environment_packages(store, now)
+    if before is None or after is None:
+        yield Change("package", "of the environment", file_name(was.builder), file_name(was.builder))
+        return
+    names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    for name in names:
+        yield Change("package", name, before.get(name), after.get(name))
+    if not names:
+        yield Change("toolchain", "CPython, C runtime or the way packages are unpacked", "", "")
+
+
+def environment_packages(store: Store, derivation: Derivation) -> dict[str, str] | None:
+    """Return the versions of the packages that a stage's derivation runs with by name, or None if that cannot be known."""
+    environment = Path(derivation.builder).parents[1].as_posix()
+    installed = store.file(environment) / "lib/python3.11/site-packages"
+    if installed.is_dir():
+        found = filter(None, (_DISTRIBUTION.match(entry.name) for entry in installed.iterdir()))
+        return {canonical(match["name"]): match["version"] for match in found}
+    for path in derivation.input_derivations:
+        if derivation_name(path) == file_name(environment) and store.file(path).is_file():
+            wheels = read_derivation(store.file(path)).environment.get("packages", "").split()
+            found = filter(None, (_WHEEL.match(file_name(wheel)) for wheel in wheels))
+            return {canonical(match["name"]): match["version"] for match in found}
+    return None
+
+
+def parameter_changes(was: Any, now: Any, name: str = "") -> Iterator[Change]:
+    """Yield the parameters that differ, by dotted name."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*was, *now}):
+            yield from parameter_changes(was.get(key, _ABSENT), now.get(key, _ABSENT), f"{name}.{key}" if name else key)
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for index, (old, new) in enumerate(zip(was, now, strict=True)):
+            yield from parameter_changes(old, new, f"{name}[{index}]")
+    elif was != now:
+        yield Change("parameter", name, None if was is _ABSENT else json.dumps(was), None if now is _ABSENT else json.dumps(now))
+
+
+_ABSENT = object()
+
+
+def changed_files(was: Path, now: Path) -> list[str]:
+    """Return the names of the files that differ between two stage outputs, by their own records; [] if they have none."""
+    records = [path / "stage.json" for path in (was, now)]
+    if not all(record.is_file() for record in records):
+        return []
+    before, after = (json.loads(record.read_text())["files"] for record in records)
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def file_name(path: str) -> str:
+    """Return the name of a store path without its hash, with what stands behind it."""
+    return path.removeprefix("/nix/store/").partition("-")[2] or path
+
+
+def canonical(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def matches_own_part(derivation: Derivation, built: Derivation, unknown: Sequence[str]) -> bool:
+    """Whether ``built`` is what ``derivation`` becomes for some contents of the inputs labelled ``unknown``."""
+    if (derivation.builder, derivation.arguments) != (built.builder, built.arguments):
+        return False
+    now, was = derivation.attributes, built.attributes
+    inputs, earlier = flat_inputs(now.pop("inputs")), flat_inputs(was.pop("inputs"))
+    known = inputs.keys() - set(unknown)
+    return now == was and inputs.keys() == earlier.keys() and all(inputs[label] == earlier[label] for label in known)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,258 @@
+"""The graph of a target as Nix evaluates it, in one read-only call: nothing is built and nothing is written to the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from reelgraph.errors import StageError
+from reelgraph.graph.derivation import Derivation, Output, placeholder
+
+DESCRIBE = Path(__file__).with_name("describe.nix")
+_ATTRIBUTE = re.compile(r'"([^"]*)"|([^."]+)')
+_IMPORT = re.compile(r"sys\.path\.insert\(0, '(/nix/store/[^']+)'\); from reelgraph\.stages\.\w+ import STAGE")
+PLACEHOLDER = re.compile(r"/[0-9a-z]{52}(?=/|$)")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as evaluated; ``edges`` are its inputs as readers know them, ``upstream_drvs`` the stages by derivation."""
+
+    name: str
+    set: str
+    stage: str
+    kind: str
+    environment: str
+    edges: Mapping[str, Any]
+    drv: str
+    derivation: Derivation
+    upstream_drvs: Mapping[str, str]
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """The derivation's structured attributes."""
+        return self.derivation.attributes
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The stage's parameters."""
+        return self.attributes["parameters"]
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What a builder must offer, such as ``cuda``."""
+        return frozenset(self.attributes["requiredSystemFeatures"])
+
+    @property
+    def code(self) -> str:
+        """Store path of the stage's own code."""
+        return code_path(self.derivation)
+
+    @cached_property
+    def input_stages(self) -> dict[str, str | None]:
+        """What each input comes from, ``clips.episode-1`` for one of several: a stage's name, or None for a file."""
+        upstream = {placeholder(drv, "out"): name for drv, name in self.upstream_drvs.items()}
+        sources = {}
+        for label, value in flat_inputs(self.attributes["inputs"]).items():
+            match = PLACEHOLDER.match(value)
+            sources[label] = upstream.get(match.group()) if match else None
+        return sources
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The stages that a target needs, in an order in which they can be built.
+
+    ``ends`` are the names of those that the target is; ``episodes`` are the sets that are episodes; ``pipeline`` is the
+    attribute of the flake that lists all stages.
+    """
+
+    target: str
+    flake: str
+    pipeline: str
+    ends: tuple[str, ...]
+    stages: Mapping[str, Stage]
+    episodes: frozenset[str] = frozenset()
+
+    @cached_property
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """The names of the stages whose outputs each stage reads."""
+        return {name: tuple(sorted(set(stage.upstream_drvs.values()))) for name, stage in self.stages.items()}
+
+    @cached_property
+    def needed_by(self) -> dict[str, list[str]]:
+        """The names of the stages that read each stage's output."""
+        readers: dict[str, list[str]] = {name: [] for name in self.stages}
+        for name, needed in self.needs.items():
+            for other in needed:
+                readers[other].append(name)
+        return readers
+
+    def followers(self, name: str) -> set[str]:
+        """Return the names of all stages behind a stage, however far."""
+        found: set[str] = set()
+        pending = [name]
+        while pending:
+            for reader in self.needed_by[pending.pop()]:
+                if reader not in found:
+                    found.add(reader)
+                    pending.append(reader)
+        return found
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout of Reelgraph: where nixw is."""
+
+    root: Path
+
+    def nix(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run ./nixw with ``arguments`` and return how it ended."""
+        command = [str(self.root / "nixw"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.root)
+
+    def evaluate(self, installable: str, function: str, *options: str) -> Any:
+        """Return the JSON of a Nix function of an installable, or raise a StageError with what Nix said."""
+        finished = self.nix("eval", "--json", *options, installable, "--apply", function)
+        if finished.returncode:
+            raise StageError(f"{installable}: cannot be evaluated\n{nix_complaint(finished.stderr)}")
+        return json.loads(finished.stdout)
+
+    def git(self, *arguments: str) -> str:
+        """Return what git prints, or raise a StageError with its complaint."""
+        finished = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=self.root)
+        if finished.returncode:
+            raise StageError(f"git {arguments[0]}: {finished.stderr.strip() or 'failed'}", status=2)
+        return finished.stdout.strip()
+
+    def flake_at(self, revision: str) -> str:
+        """Return the flake reference of this checkout at a git revision."""
+        commit = self.git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+        return f"git+file://{self.git('rev-parse', '--show-toplevel')}?rev={commit}"
+
+
+def find_checkout(start: Path | None = None) -> Checkout:
+    """Return the checkout around a directory, or raise a StageError that says where to go."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "nixw").is_file() and (folder / "flake.nix").is_file():
+            return Checkout(folder)
+    raise StageError(f"{here}: is in no checkout of Reelgraph (nixw and flake.nix); change into one", status=2)
+
+
+def load_graph(checkout: Checkout, target: str, flake: str | None = None) -> Graph:
+    """Evaluate ``[FLAKE#]target`` and return the stages that it needs; raise a StageError that names what is wrong."""
+    reference, _, attribute = target.rpartition("#")
+    reference = flake or reference or "."
+    first, *rest = attribute_path(attribute)
+    described = _describe(checkout, f"{reference}#{first}", rest)
+    if "pipeline" in described:
+        first, ends = described["pipeline"], [described["target"]]
+        described = {**_describe(checkout, f"{reference}#{first}", []), "target": ends}
+    if not described:
+        raise StageError(f"{attribute}: is neither a pipeline nor part of one; try a pipeline such as smoke, or smoke.checkpoint", status=2)
+    if not described["target"]:
+        raise StageError(f"{attribute}: there is no such stage in {first}; `reel graph {first} --json` lists them", status=2)
+    stages = _make_stages(attribute, described["target"], described["stages"])
+    return Graph(attribute, reference, first, tuple(dict.fromkeys(described["target"])), stages, frozenset(described["episodes"]))
+
+
+def _describe(checkout: Checkout, installable: str, path: Sequence[str]) -> dict[str, Any]:
+    names = " ".join(json.dumps(name).replace("${", "\\${") for name in path)
+    return checkout.evaluate(installable, f"({DESCRIBE.read_text()}) [ {names} ]", "--read-only")
+
+
+def _make_stages(target: str, ends: Sequence[str], described: Mapping[str, Mapping[str, Any]]) -> dict[str, Stage]:
+    """Return the stages that ``ends`` need, in an order in which they can be built, from what describe.nix says of all."""
+    by_drv = {stage["drv"]: name for name, stage in described.items()}
+    needs: dict[str, set[str]] = {}
+    pending = list(ends)
+    while pending:
+        name = pending.pop()
+        if name not in needs:
+            needs[name] = {by_drv[path] for path in described[name]["context"] if path in by_drv}
+            pending += needs[name]
+    try:
+        order = list(TopologicalSorter({name: sorted(needs[name]) for name in sorted(needs)}).static_order())
+    except CycleError as error:
+        raise StageError(f"{target}: its stages need each other in a circle: {' -> '.join(error.args[1])}") from error
+    stages = {name: _stage(name, described[name], by_drv) for name in order}
+    # One of each definition, since it is Nix's way of making derivations that is in question.
+    for stage in {stage.stage: stage for stage in stages.values()}.values():
+        _check_derivation(stage)
+    return stages
+
+
+def _check_derivation(stage: Stage) -> None:
+    if stage.derivation.path(stage.attributes["name"]) != stage.drv:
+        raise StageError(f"{stage.name}: this Nix makes another derivation of it than reel expects; use Nix 2.8 to 2.34", status=3)
+    for label, source in stage.input_stages.items():
+        if source is None and PLACEHOLDER.match(flat_inputs(stage.attributes["inputs"])[label]):
+            raise StageError(f"{stage.name}: its input '{label}' is a stage that the pipeline's `stages` does not list; add it there")
+
+
+def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -> Stage:
+    attributes, context = described["attributes"], described["context"]
+    start = json.loads(attributes)
+    derivation = Derivation(
+        outputs={"out": Output("", "r:sha256", "")},
+        input_derivations={path: tuple(use["outputs"]) for path, use in context.items() if "outputs" in use},
+        sources=tuple(sorted(path for path, use in context.items() if use.get("path"))),
+        system=start["system"],
+        builder=start["builder"],
+        arguments=tuple(described["arguments"]),
+        environment={"__json": attributes, "out": "/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"},
+    )
+    return Stage(
+        name=name,
+        set=described["set"],
+        stage=described["stage"],
+        kind=described["kind"],
+        environment=described["environment"],
+        edges=described["edges"],
+        drv=described["drv"],
+        derivation=derivation,
+        upstream_drvs={path: by_drv[path] for path in derivation.input_derivations if path in by_drv},
+    )
+
+
+def attribute_path(attribute: str) -> list[str]:
+    """Return the names of an attribute path; a name may stand in double quotes."""
+    names = [quoted or plain for quoted, plain in _ATTRIBUTE.findall(attribute)]
+    if not names:
+        raise StageError("the target is empty; name one, for example wan22-smoke or smoke.checkpoint", status=2)
+    return names
+
+
+def flat_inputs(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the paths of a stage's inputs by label, ``clips.episode-1`` for one of several; what is left out is left out."""
+    flat: dict[str, str] = {}
+    for name, value in inputs.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}.{key}": path for key, path in value.items()})
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def code_path(derivation: Derivation) -> str:
+    """Return the store path of the code that a stage's derivation runs, or "" if it is no stage's."""
+    match = next(filter(None, map(_IMPORT.search, derivation.arguments)), None)
+    return match.group(1) if match else ""
+
+
+def nix_complaint(log: str) -> str:
+    """Return the part of Nix's messages that says what is wrong."""
+    lines = [line for line in log.splitlines() if not line.startswith(("warning:", "•", "    follows", "  →"))]
+    start = next((index for index, line in enumerate(lines) if line.startswith("error:")), 0)
+    return "\n".join(lines[start:]).strip()
+
+

@@ -1,0 +1,126 @@
+"""Where everything stands in a picture: a column a step, a band a group, and Graphviz leads the arrows around the cards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reelgraph.errors import StageError
+from reelgraph.graph.picture import DATASET, Card, Picture
+
+# Pixels. Texts are not measured: the same graph gives the same picture on every machine, whatever fonts it has.
+CARD_WIDTH, CARD_HEIGHT, FILE_LINE = 164, 50, 15
+COLUMN_GAP, ROW_GAP = 40, 16
+BAND_GAP, BAND_PADDING, BAND_HEADING = 16, 16, 38
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle: left, top, width, height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The point in its middle."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The size of a picture, the left edge of each step's column, boxes by card or group, arrows' paths as SVG has them."""
+
+    width: float
+    height: float
+    columns: Mapping[int, float]
+    cards: Mapping[str, Box]
+    groups: Mapping[str, Box]
+    paths: Mapping[tuple[str, str], str]
+
+
+def make_layout(picture: Picture) -> Layout:
+    """Place a picture's parts; the same picture gives the same layout."""
+    depths, steps = _depths(picture), _columns(picture)
+    columns = {step: BAND_PADDING + index * (CARD_WIDTH + COLUMN_GAP) for index, step in enumerate(sorted(set(steps.values())))}
+    cards: dict[str, Box] = {}
+    groups: dict[str, Box] = {}
+    top, right = 0.0, max(columns.values()) + CARD_WIDTH + BAND_PADDING
+    for group in sorted(picture.headings, key=lambda name: (name == DATASET, name)):
+        members = sorted((depths[name], name) for name, card in picture.cards.items() if card.group == group)
+        bottoms = dict.fromkeys(columns, top + BAND_HEADING)
+        for _, name in members:
+            step, height = steps[name], card_height(picture.cards[name])
+            cards[name] = Box(columns[step], bottoms[step], CARD_WIDTH, height)
+            bottoms[step] += height + ROW_GAP
+        if members:
+            groups[group] = Box(0, top, right, max(bottoms.values()) - ROW_GAP + BAND_PADDING - top)
+            top += groups[group].height + BAND_GAP
+    return Layout(right, top - BAND_GAP, columns, cards, groups, _route(picture, cards, steps))
+
+
+def card_height(card: Card) -> int:
+    """Return the height of a card: one line more where it reads files."""
+    return CARD_HEIGHT + (FILE_LINE if card.files else 0)
+
+
+def _columns(picture: Picture) -> dict[str, int]:
+    """Return the step in whose column each card stands: its own, for a model that of its first reader."""
+    steps = {name: card.step for name, card in picture.cards.items()}
+    for name, card in picture.cards.items():
+        if card.step == 0:
+            steps[name] = min((steps[end] for start, end in picture.arrows if start == name and steps[end]), default=0)
+    return steps
+
+
+def _depths(picture: Picture) -> dict[str, int]:
+    """Return how many cards lead to each card on the longest way."""
+    depths = dict.fromkeys(picture.cards, 0)
+    for start, end in picture.arrows:
+        depths[end] = max(depths[end], depths[start] + 1)
+    return depths
+
+
+def _route(picture: Picture, cards: Mapping[str, Box], steps: Mapping[str, int]) -> dict[tuple[str, str], str]:
+    # Graphviz's text plugin would complain that there is no font configuration; no text is measured.
+    os.environ.setdefault("FONTCONFIG_FILE", os.devnull)
+    try:
+        import pygraphviz
+    except ImportError as error:
+        raise StageError(f"pygraphviz cannot be loaded ({error}); use `./nixw run .#reel`", status=3) from error
+    graph = pygraphviz.AGraph(directed=True, strict=True, splines="spline", esep="+3", sep="+5")
+    graph.node_attr.update(shape="box", fixedsize="true", label="")
+    for name, box in cards.items():
+        x, y = box.middle
+        graph.add_node(name, pos=f"{x},{-y}", width=box.width / 72, height=box.height / 72)
+    for start, end in picture.arrows:
+        tail, head = _ports(cards, start, end, steps[start] == steps[end])
+        graph.add_edge(start, end, tailport=tail, headport=head)
+    drawn = json.loads(graph.draw(format="json0", prog="nop"))
+    names = {thing["_gvid"]: thing["name"] for thing in drawn.get("objects", [])}
+    # Graphviz moves the whole to where it begins at 0; one card says by how much.
+    first = drawn["objects"][0]
+    x, y = map(float, first["pos"].split(","))
+    offset = cards[first["name"]].middle[0] - x, cards[first["name"]].middle[1] + y
+    return {(names[edge["tail"]], names[edge["head"]]): _path(edge["pos"], offset) for edge in drawn.get("edges", [])}
+
+
+def _ports(cards: Mapping[str, Box], start: str, end: str, same_column: bool) -> tuple[str, str]:
+    """Return the sides at which an arrow leaves and enters: rightwards, straight to a neighbour, else round the left."""
+    if not same_column:
+        return "e", "w"
+    upper, lower = sorted((cards[start].y, cards[end].y))
+    if any(box.x == cards[start].x and upper < box.y < lower for box in cards.values()):
+        return "w", "w"
+    return ("s", "n") if cards[start].y == upper else ("n", "s")
+
+
+def _path(spline: str, offset: tuple[float, float]) -> str:
+    """Return an SVG path of Graphviz's spline: the arrow's tip, then the curve's points."""
+    points = [tuple(map(float, point.removeprefix("e,").split(","))) for point in spline.split()]
+    tip, start, *rest = [f"{offset[0] + x:.1f} {offset[1] - y:.1f}" for x, y in points]
+    return f"M{start}C{' '.join(rest)}L{tip}"

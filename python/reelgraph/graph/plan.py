@@ -1,0 +1,251 @@
+"""What building a target would do: state, place, reasons, time and cost of each stage, before any of it happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+from reelgraph.errors import StageError
+from reelgraph.files import content_hash, read_json
+from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
+from reelgraph.graph.changes import Change, code_changes, file_name, input_changes, own_changes, package_changes, parameter_changes
+from reelgraph.graph.derivation import Derivation
+from reelgraph.graph.durations import Durations
+from reelgraph.graph.evaluate import Checkout, Graph, load_graph
+from reelgraph.graph.state import StageState, State, find_states
+from reelgraph.graph.store import Store
+
+CENT = Decimal("0.01")
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Price:
+    """What an hour on a builder costs, and where that is known from."""
+
+    hourly: Decimal
+    currency: str
+    source: str
+
+    def cost(self, seconds: float) -> Decimal:
+        """Return what ``seconds`` cost, rounded up to a cent."""
+        return (self.hourly * Decimal(str(seconds)) / 3600).quantize(CENT, ROUND_UP)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from what ``seconds_from`` says.
+
+    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is.
+    """
+
+    name: str
+    stage: str
+    kind: str
+    state: State
+    where: str
+    why: tuple[str, ...]
+    changes: tuple[Change, ...]
+    waits_for: tuple[str, ...]
+    expected: str
+    seconds: float | None
+    seconds_from: str
+    cost: Decimal | None
+    output: str | None
+    hash: str | None
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A target's stages, inputs before those that need them."""
+
+    graph: Graph
+    stages: Mapping[str, StagePlan]
+    price: Price | None
+
+    def count(self, state: State) -> int:
+        """How many stages are in a state."""
+        return sum(stage.state == state for stage in self.stages.values())
+
+    def totals(self) -> dict[str, Any]:
+        """Return the totals as ``reel plan --json`` has them."""
+        pending = [stage for stage in self.stages.values() if stage.state != State.BUILT]
+        certain = [stage for stage in pending if stage.state == State.TO_BUILD]
+        remote = [stage for stage in pending if stage.where not in (LOCAL, NOWHERE)]
+        return {
+            "stages": len(self.stages),
+            "built": self.count(State.BUILT),
+            "to_build": len(certain),
+            "unknown": self.count(State.UNKNOWN),
+            "seconds": _seconds(certain),
+            "seconds_at_most": _seconds(pending),
+            "without_estimate": sum(stage.seconds is None for stage in pending),
+            "remote": len(remote),
+            "nowhere": sum(stage.where == NOWHERE for stage in pending),
+            "cost": _money(stage.cost for stage in remote) if self.price else None,
+            "currency": self.price.currency if self.price else None,
+        }
+
+
+def make_plan(
+    checkout: Checkout,
+    target: str,
+    *,
+    flake: str | None = None,
+    store: Store | None = None,
+    against: str | None = None,
+    price: Price | None = None,
+    reasons: bool = True,
+) -> Plan:
+    """Evaluate a target and say what building it would do; nothing is built.
+
+    ``against`` is a git revision or a finished result (a directory with provenance.json); else each stage is compared
+    with its last build. Without ``reasons`` only states, times and sizes are found.
+    """
+    store = store or Store()
+    graph = load_graph(checkout, target, flake)
+    states = find_states(graph, store)
+    explain = _explainer(checkout, graph, states, store, against, flake) if reasons else lambda state: []
+    machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
+    durations = Durations(store)
+    plans: dict[str, StagePlan] = {}
+    for name, state in states.items():
+        plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
+    return Plan(graph, plans, price)
+
+
+def _stage_plan(
+    state: StageState,
+    changes: Sequence[Change],
+    earlier: Mapping[str, StagePlan],
+    machines: Machines | None,
+    durations: Durations,
+    price: Price | None,
+) -> StagePlan:
+    stage = state.stage
+    where = machines.where(stage.derivation.system, stage.features) if machines else LOCAL
+    seconds, source = durations.estimate(state)
+    pending = state.state != State.BUILT
+    plan = StagePlan(
+        name=stage.name,
+        stage=stage.stage,
+        kind=stage.kind,
+        state=state.state,
+        where=where,
+        why=(),
+        changes=tuple(changes),
+        waits_for=state.waits_for,
+        expected=_expected(state, changes, earlier),
+        seconds=seconds,
+        seconds_from=source,
+        cost=price.cost(seconds) if price and seconds is not None and pending and where not in (LOCAL, NOWHERE) else None,
+        output=state.output.path if state.output else None,
+        hash=state.output.hash if state.output else None,
+        size=state.output.size if state.output else None,
+    )
+    return replace(plan, why=tuple(_sentences(plan, state)))
+
+
+def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> str:
+    if state.state == State.BUILT:
+        return ""
+    if state.state == State.TO_BUILD:
+        return "rebuild"
+    comes_out_the_same = all(
+        earlier[name].expected == "cut-off" or (earlier[name].changes and all(change.is_silent for change in earlier[name].changes))
+        for name in state.waits_for
+    )
+    return "cut-off" if comes_out_the_same else "rebuild"
+
+
+def _sentences(plan: StagePlan, state: StageState) -> Iterable[str]:
+    yield from (change.sentence for change in plan.changes)
+    if plan.state == State.BUILT:
+        return
+    if plan.where == NOWHERE:
+        features = ", ".join(sorted(state.stage.features))
+        yield f"needs a builder with {features}, and none is registered (run: reel task builder:local:register-remote)"
+    if plan.waits_for:
+        names = ", ".join(plan.waits_for[:_MOST_NAMED]) + (f" and {len(plan.waits_for) - _MOST_NAMED} more" if len(plan.waits_for) > _MOST_NAMED else "")
+        after = {"cut-off": "probably cut off: they should come out the same", "rebuild": "cut off if they come out the same"}
+        yield f"waits for {names}" + (f"; {after[plan.expected]}" if plan.state == State.UNKNOWN else "")
+    elif state.last is None:
+        yield "never built here"
+    elif not plan.changes:
+        yield "its last output is no longer in the store"
+
+
+def _explainer(
+    checkout: Checkout, graph: Graph, states: Mapping[str, StageState], store: Store, against: str | None, flake: str | None
+) -> Callable[[StageState], list[Change]]:
+    """Return the function that says what changed in a stage."""
+    if against is None:
+        pending = [state for state in states.values() if state.last is not None]
+        if pending:
+            _write_sources(checkout, graph, [state.stage.name for state in pending], flake, store)
+        return lambda state: _since_last_build(state, store) if state.last is not None else []
+    if Path(against).exists():
+        records = _read_result(Path(against))
+        return lambda state: _since_result(state, records, store)
+    earlier = load_graph(checkout, graph.target, checkout.flake_at(against))
+    changed = [name for name, stage in graph.stages.items() if name in earlier.stages and earlier.stages[name].drv != stage.drv]
+    _write_sources(checkout, graph, changed, flake, store)
+    _write_sources(checkout, earlier, changed, checkout.flake_at(against), store)
+    return lambda state: _since_revision(state, earlier, store)
+
+
+def _since_last_build(state: StageState, store: Store) -> list[Change]:
+    own = own_changes(state.derivation, state.last, store)
+    return [*own, *input_changes(state.derivation, state.last, state.stage.input_stages, store)]
+
+
+def _since_revision(state: StageState, earlier: Graph, store: Store) -> list[Change]:
+    was = earlier.stages.get(state.stage.name)
+    if was is None:
+        return [Change("stage", state.stage.name, None, "not there at that revision")]
+    if was.drv == state.stage.drv:
+        return []
+    files = {label: origin for label, origin in state.stage.input_stages.items() if origin is None}
+    inputs = [change for change in input_changes(state.stage.derivation, was.derivation, files, store) if change.name in files]
+    return [*own_changes(state.stage.derivation, was.derivation, store), *inputs]
+
+
+def _since_result(state: StageState, records: Mapping[str, Mapping[str, Any]], store: Store) -> list[Change]:
+    record = records.get(state.stage.name)
+    if record is None:
+        return [Change("stage", state.stage.name, None, "not in that result")]
+    changes = list(parameter_changes(record["parameters"], state.stage.parameters))
+    if state.output is not None and content_hash(store.file(state.output.path)) != record["content"]:
+        changes.append(Change("output", "contents", record["content"], content_hash(store.file(state.output.path))))
+    return changes
+
+
+def _read_result(path: Path) -> dict[str, dict[str, Any]]:
+    file = path / "provenance.json" if path.is_dir() else path
+    if not file.is_file():
+        raise StageError(f"{path}: is neither a git revision nor a result with provenance.json", status=2)
+    return {stage["name"]: stage for stage in read_json(file)["stages"]}
+
+
+def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], flake: str | None, store: Store) -> None:
+    """Have Nix write the code and the environments' derivations of stages into the store, to be looked into."""
+    wanted = {(graph.stages[name].code, graph.stages[name].derivation.builder): name for name in names}
+    missing = [name for (code, builder), name in wanted.items() if not store.file(code).exists() or not store.file(builder).exists()]
+    if missing:
+        pipeline = graph.pipeline
+        listed = " ".join(json.dumps(name) for name in missing)
+        function = f"stages: map (name: [ stages.${{name}}.args stages.${{name}}.builder ]) [ {listed} ]"
+        checkout.evaluate(f"{flake or graph.flake}#{pipeline}.stages", function)
+
+
+def _seconds(stages: Iterable[StagePlan]) -> float:
+    return round(sum(stage.seconds for stage in stages if stage.seconds is not None), 1)
+
+
+def _money(costs: Iterable[Decimal | None]) -> str:
+    return str(sum((cost for cost in costs if cost is not None), Decimal(0)).quantize(CENT))

@@ -1,0 +1,113 @@
+"""What a Nix store holds, read from its database and logs without asking Nix: thousands of stages in one query."""
+
+from __future__ import annotations
+
+import bz2
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from reelgraph.errors import StageError
+from reelgraph.graph.derivation import STORE, Derivation, derivation_name, read_derivation
+
+_DONE = re.compile(rb"^[a-z0-9-]+: done in ([0-9.]+) s\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ValidPath:
+    """A path that the store holds: its NAR hash (``sha256:<hex>``), NAR size in bytes, and when it was registered (Unix)."""
+
+    path: str
+    hash: str
+    size: int
+    registered: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """A local Nix store, or one below ``root`` as ``--store ROOT`` makes it."""
+
+    root: Path = Path("/")
+
+    def file(self, path: str) -> Path:
+        """Return where a store path lies on this machine."""
+        return self.root / path.lstrip("/")
+
+    @property
+    def database(self) -> Path:
+        """The store's database file."""
+        return self.root / "nix/var/nix/db/db.sqlite"
+
+    def query(self, statement: str, *values: object) -> list[tuple]:
+        """Return the rows of a reading statement; a store that does not exist yet has none."""
+        if not self.database.is_file():
+            return []
+        try:
+            # Nix keeps writing while this reads; a snapshot of a moment is what is wanted.
+            connection = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=30)
+            try:
+                return connection.execute(statement, values).fetchall()
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise StageError(f"{self.database}: cannot be read ({error}); reel knows the databases of Nix 2.8 to 2.34", status=3) from error
+
+    @cached_property
+    def realisations(self) -> dict[str, ValidPath]:
+        """What each derivation's output turned out to be, by realisation id."""
+        rows = self.query(
+            "select r.drvPath, r.outputName, v.path, v.hash, v.narSize, v.registrationTime"
+            " from Realisations r join ValidPaths v on v.id = r.outputPath"
+        )
+        return {f"{digest}!{output}": ValidPath(path, nar, size or 0, time) for digest, output, path, nar, size, time in rows}
+
+    def valid(self, path: str) -> ValidPath | None:
+        """Return what the store knows of a path, or None if it does not hold it."""
+        rows = self.query("select path, hash, narSize, registrationTime from ValidPaths where path = ?", path)
+        return ValidPath(rows[0][0], rows[0][1], rows[0][2] or 0, rows[0][3]) if rows else None
+
+    @cached_property
+    def stage_derivations(self) -> dict[str, list[str]]:
+        """The derivations of stages by derivation name (``reel-<set>-<stage>``), the newest first."""
+        found: dict[str, list[str]] = {}
+        for (path,) in self.query("select path from ValidPaths where path like '%-reel-%.drv' order by registrationTime desc, id desc"):
+            found.setdefault(derivation_name(path), []).append(path)
+        return found
+
+    def built(self, name: str) -> Iterator[Derivation]:
+        """Yield the derivations of a name whose output the store holds, as they were built, the newest first."""
+        for path in self.stage_derivations.get(name, []):
+            derivation = read_derivation(self.file(path))
+            if derivation.is_floating and not derivation.input_derivations and derivation.realisation() in self.realisations:
+                yield derivation
+
+    def log(self, path: str) -> Path | None:
+        """Return the build log of a derivation, or None if this store has none."""
+        digest = path.removeprefix(f"{STORE}/")
+        log = self.root / "nix/var/log/nix/drvs" / digest[:2] / f"{digest[2:]}.bz2"
+        return log if log.is_file() else None
+
+    def seconds(self, path: str) -> float | None:
+        """Return how long the build of a derivation took, from the last line of its log; None if there is no such line."""
+        log = self.log(path)
+        if log is None:
+            return None
+        try:
+            found = _DONE.findall(bz2.decompress(log.read_bytes()))
+        except (OSError, ValueError, EOFError):
+            return None
+        return float(found[-1]) if found else None
+
+    def references(self, paths: Iterable[str]) -> set[str]:
+        """Return the closure of ``paths``: themselves and everything that they refer to, however far."""
+        rows = self.query(
+            "with recursive closure(id) as (select id from ValidPaths where path in (select value from json_each(?))"
+            " union select reference from Refs join closure on referrer = closure.id)"
+            " select path from ValidPaths join closure using (id)",
+            json.dumps(sorted(paths)),
+        )
+        return {path for (path,) in rows}

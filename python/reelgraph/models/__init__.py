@@ -1,0 +1,1 @@
+"""Model weights: locked like wheels, fetched or brought in by hand, and used only where their licence lets us."""

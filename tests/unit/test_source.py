@@ -1,0 +1,153 @@
+"""What one can rely on of the source stage: it describes a master, or says what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_films import RATE
+
+from reelgraph.errors import StageError
+from reelgraph.files import read_json
+from reelgraph.stages.source import STAGE
+
+SHOTS = [("moving", 60), ("moving", 60)]
+PARAMETERS = {"episode": "episode-1", "title": "One", "language": "en", "licence": "CC-BY-3.0", "sha256": None}
+
+
+@pytest.fixture
+def source(run_stage: Callable[..., Path]) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs the stage on a master and gives probe.json."""
+
+    def run(master: Path, **changes: Any) -> dict[str, Any]:
+        return read_json(run_stage(STAGE, {"master": master}, {**PARAMETERS, **changes}) / "probe.json")
+
+    return run
+
+
+def test_a_master_is_described_as_it_is(film: Callable[..., Path], source: Callable[..., dict[str, Any]]) -> None:
+    master = film(SHOTS)
+    assert source(master) == {
+        **PARAMETERS,
+        "sha256": hashlib.sha256(master.read_bytes()).hexdigest(),
+        "bytes": master.stat().st_size,
+        "video": {
+            "codec": "h264",
+            "width": 128,
+            "height": 96,
+            "sample_aspect_ratio": "1/1",
+            "fps": 24.0,
+            "fps_rational": "24/1",
+            "frames": 120,
+            "seconds": 5.0,
+            "start_seconds": 0.0,
+            "variable_rate": False,
+        },
+        "audio": [{"codec": "flac", "rate": RATE, "channels": 2, "seconds": 5.0, "language": None}],
+    }
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.avi", "a.ts"])
+@pytest.mark.parametrize("fps", [Fraction(24), Fraction(25), Fraction(24000, 1001)])
+def test_frames_and_rate_are_right_in_every_container(
+    film: Callable[..., Path], source: Callable[..., dict[str, Any]], name: str, fps: Fraction
+) -> None:
+    video = source(film(SHOTS, name, fps=fps, audio_codec="aac"))["video"]
+    assert (video["frames"], video["variable_rate"]) == (120, False)
+    assert video["fps"] == pytest.approx(float(fps), abs=1e-5)
+    assert video["seconds"] == pytest.approx(120 / fps, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_variable_rate_is_noticed_and_its_mean_given(
+    film: Callable[..., Path], source: Callable[..., dict[str, Any]], name: str
+) -> None:
+    video = source(film(SHOTS, name, steps=[1, 2] * 60))["video"]
+    assert video["variable_rate"]
+    assert video["fps"] == pytest.approx(16, abs=0.1)
+
+
+def test_the_right_hash_is_accepted(film: Callable[..., Path], source: Callable[..., dict[str, Any]]) -> None:
+    sha256 = hashlib.sha256(film(SHOTS).read_bytes()).hexdigest()
+    assert source(film(SHOTS), sha256=sha256)["sha256"] == sha256
+
+
+def test_an_altered_master_is_refused(film: Callable[..., Path], source: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(StageError, match=r"episode\.mp4: SHA-256 is \w{64}, expected 0{64}; the master was altered"):
+        source(film(SHOTS), sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kept"),
+    [
+        *(("end.mp4", {}, kept) for kept in (0.1, 0.5, 0.99)),
+        *(("start.mp4", {"movflags": "+faststart"}, kept) for kept in (0.1, 0.5, 0.99)),
+        *(("a.mkv", {}, kept) for kept in (0.1, 0.5, 0.9)),
+        *(("a.avi", {}, kept) for kept in (0.1, 0.5, 0.8)),
+    ],
+)
+def test_a_master_cut_short_is_refused(
+    film: Callable[..., Path],
+    source: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    name: str,
+    options: dict[str, str],
+    kept: float,
+) -> None:
+    content = film(SHOTS, name, options=options, audio_codec="aac").read_bytes()
+    (tmp_path / name).write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(StageError, match=rf"{name}: .*(cut short|damaged)"):
+        source(tmp_path / name)
+
+
+def test_a_master_whose_end_does_not_decode_is_refused(
+    film: Callable[..., Path], source: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    content = bytearray(film(SHOTS, options={"movflags": "+faststart"}).read_bytes())
+    content[-3000:-200] = bytes(2800)
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    with pytest.raises(StageError, match=r"damaged\.mp4: .*damaged"):
+        source(tmp_path / "damaged.mp4")
+
+
+@pytest.mark.parametrize(
+    ("sound", "codec", "sentence"),
+    [
+        (None, "flac", "has no audio stream, the episode is silent"),
+        ("silence", "flac", "nothing is heard in its audio, the episode is silent"),
+        ("silence", "aac", "nothing is heard in its audio, the episode is silent"),
+    ],
+)
+def test_a_silent_episode_is_refused(
+    film: Callable[..., Path], source: Callable[..., dict[str, Any]], sound: str | None, codec: str, sentence: str
+) -> None:
+    with pytest.raises(StageError, match=rf"silent\.mp4: {sentence}"):
+        source(film(SHOTS, "silent.mp4", sound=sound, audio_codec=codec))
+
+
+def test_sound_without_a_picture_is_refused(source: Callable[..., dict[str, Any]], sound_file: Path) -> None:
+    with pytest.raises(StageError, match=r"sound\.flac: has no video stream"):
+        source(sound_file)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"", r"is empty; copy the master again"), (b"no film" * 999, r"cannot be read as a film")],
+)
+def test_a_file_that_is_no_film_is_refused(
+    source: Callable[..., dict[str, Any]], tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    (tmp_path / "note.mp4").write_bytes(content)
+    with pytest.raises(StageError, match=rf"note\.mp4: {sentence}"):
+        source(tmp_path / "note.mp4")
+
+
+def test_a_directory_and_a_missing_master_are_refused(source: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"is no file; expected a master"):
+        source(tmp_path)
+    with pytest.raises(StageError, match=r"none\.mp4: no such file or directory"):
+        source(tmp_path / "none.mp4")

@@ -1,0 +1,608 @@
+"""From a toy model to samples: the training stages on four small clips, each run once for all tests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from diffsynth.diffusion.loss import FlowMatchSFTLoss
+from diffsynth.pipelines.wan_video import WanVideoUnit_PromptEmbedder
+from PIL import Image
+from safetensors import safe_open
+
+from reelgraph.determinism import FIXED_ENVIRONMENT
+from reelgraph.errors import StageError
+from reelgraph.files import read_json, write_json
+from reelgraph.stages import (
+    checkpoint,
+    samples,
+    wan22_latents,
+    wan22_package,
+    wan22_plan,
+    wan22_text,
+    wan22_tiny,
+    wan22_train,
+)
+from reelgraph.train import flow
+from reelgraph.train.encode import encode_prompt, encode_video
+from reelgraph.train.lora import inject_lora
+from reelgraph.train.tensors import read_tensors, write_tensors
+from reelgraph.train.video import read_frames, write_video
+from reelgraph.train.wan import load_pipeline
+
+EPISODE, FRAMES, SIZE = "ep", 17, (64, 64)
+CPU = {"device": "cpu", "dtype": "float32"}
+TINY = {
+    "seed": 1,
+    "dit_dim": 24,
+    "dit_ffn_dim": 48,
+    "dit_heads": 2,
+    "dit_layers": 2,
+    "text_dim": 16,
+    "text_heads": 2,
+    "text_layers": 1,
+    "vae_dim": 4,
+}
+PLAN = {
+    "seed": 3,
+    "epochs": 1,
+    "dataset_repeat": 4,
+    "gradient_accumulation": 2,
+    "segments_per_epoch": 3,
+    "learning_rate": 1e-3,
+    "warmup_steps": 2,
+    "weight_decay": 0.01,
+    "gradient_clip": 1.0,
+    "lora_rank": 4,
+    "timestep_shift": 5.0,
+    "timestep_minimum": 0.0,
+    "timestep_maximum": 1.0,
+    "first_frame_probability": 0.5,
+    "token_limit": 0,
+    "held_out_shots": 1,
+    "held_out_timesteps": [200, 800],
+}
+CREDITS = {"name": "test lora", "licence": "CC BY 3.0", "attribution": "The painters"}
+SAMPLES = {
+    "text_to_image": ["A hill."],
+    "text_to_video": ["A hill moves."],
+    "image_to_video": [""],
+    "negative_prompt": "",
+    "seed": 1,
+    "steps": 2,
+    "guidance": 2.0,
+    "frames": 5,
+    "width": 64,
+    "height": 64,
+    "fps": 24,
+    **CPU,
+}
+
+
+class Workshop:
+    """Directories of stage outputs, each made once under its name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.made: dict[str, Path] = {}
+
+    def make(self, name: str, module: ModuleType, parameters: dict[str, Any], **inputs: Any) -> Path:
+        if name not in self.made:
+            self.made[name] = make(self.root / name, module, parameters, **inputs)
+        return self.made[name]
+
+    def model(self) -> Path:
+        return self.make("model", wan22_tiny, TINY)
+
+    def package(self) -> Path:
+        inputs = {"clips": {EPISODE: self.root / "clips"}, "captions": {EPISODE: self.root / "reviewed"}}
+        parameters = {"name": "test", "trigger": "", "fps": 24, "side_multiple": 32}
+        return self.make("package", wan22_package, parameters, **inputs)
+
+    def latents(self) -> dict[str, Path]:
+        return {EPISODE: self.make("latents", wan22_latents, CPU, clips=self.root / "clips", model=self.model())}
+
+    def text(self) -> dict[str, Path]:
+        inputs = {"captions": self.root / "reviewed", "model": self.model()}
+        return {EPISODE: self.make("text", wan22_text, {"trigger": "", **CPU}, **inputs)}
+
+    def plan(self, name: str = "plan", **changes: Any) -> Path:
+        inputs = {"package": self.package(), "latents": self.latents(), "text": self.text()}
+        return self.make(name, wan22_plan, {**PLAN, **changes}, **inputs)
+
+    def train(self, name: str, plan: Path, segment: int, previous: Path | None = None, **changes: Any) -> Path:
+        parameters = {"segment": segment, **CPU, "checkpointing": "none", **changes}
+        return self.make(name, wan22_train, parameters, previous=previous, **self.training_inputs(plan))
+
+    def training_inputs(self, plan: Path) -> dict[str, Any]:
+        return {"plan": plan, "latents": self.latents(), "text": self.text(), "model": self.model()}
+
+    def segments(self) -> dict[str, Path]:
+        chain: dict[str, Path] = {}
+        for number in range(3):
+            previous = chain.get(f"{number - 1:02d}")
+            chain[f"{number:02d}"] = self.train(f"segment-{number}", self.plan(), number, previous)
+        return chain
+
+    def checkpoint(self) -> Path:
+        inputs = {"plan": self.plan(), "package": self.package(), "model": self.model()}
+        return self.make("checkpoint", checkpoint, CREDITS, segments=self.segments(), **inputs)
+
+
+def make(out: Path, module: ModuleType, parameters: dict[str, Any], **inputs: Any) -> Path:
+    out.mkdir(parents=True)
+    given = {name: value for name, value in inputs.items() if value is not None}
+    module.STAGE.execute(given, parameters, out)
+    return out
+
+
+def picture(clip: int, frame: int) -> Image.Image:
+    image = Image.linear_gradient("L").resize(SIZE).rotate(40 * clip + 2 * frame)
+    return Image.merge("RGB", (image, image.rotate(90), Image.new("L", SIZE, 60 * clip)))
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Return a workshop with five clips of 17 frames at 64x64, two of them with one caption."""
+    root = tmp_path_factory.mktemp("wan22")
+    clips, captions = [], []
+    for folder in ("clips/clips", "clips/first_frames", "reviewed"):
+        (root / folder).mkdir(parents=True)
+    for number in range(5):
+        pictures = [picture(number, frame) for frame in range(FRAMES)]
+        name, span = f"clip-{number}", {"start": number * FRAMES, "end": (number + 1) * FRAMES}
+        write_video(root / "clips" / "clips" / f"{name}.mp4", pictures, fps=24, crf=16)
+        pictures[0].save(root / "clips" / "first_frames" / f"{name}.png")
+        files = {"file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
+        clips.append({"id": name, **files, **span, "frames": FRAMES, "shot": number})
+        text = f"A hill  turns,\n scene {min(number, 3)}."
+        captions.append({"clip": name, **span, "text": text, "source": "training_caption"})
+    index = {"fps": 24, "width": SIZE[0], "height": SIZE[1], "frames": 5 * FRAMES, "clips": clips, "rejects": []}
+    write_json(root / "clips" / "clips.json", index)
+    write_json(root / "reviewed" / "captions.json", {"captions": captions})
+    return Workshop(root)
+
+
+@pytest.fixture
+def copy(workshop: Workshop, tmp_path: Path) -> Callable[[Path], Path]:
+    """Return a function that copies a stage output, to be spoiled."""
+
+    def copy_of(directory: Path) -> Path:
+        return Path(shutil.copytree(directory, tmp_path / directory.name))
+
+    return copy_of
+
+
+def hashes(directory: Path) -> dict[str, str]:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+# The toy model
+
+
+def test_the_toy_model_says_that_its_weights_are_random(workshop):
+    model = read_json(workshop.model() / "model.json")
+    assert model["weights"] == "random"
+    assert model["name"] == "wan22-tiny"
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(workshop, tmp_path):
+    assert hashes(make(tmp_path / "again", wan22_tiny, TINY)) == hashes(workshop.model())
+    other = hashes(make(tmp_path / "other", wan22_tiny, {**TINY, "seed": 2}))
+    assert other["Wan2.2_VAE.safetensors"] != hashes(workshop.model())["Wan2.2_VAE.safetensors"]
+
+
+def test_the_toy_model_has_the_released_models_tensors(workshop):
+    """Names as in Wan2.2-TI2V-5B, for the blocks that it has."""
+    names = set(read_tensors(workshop.model() / "diffusion_pytorch_model.safetensors"))
+    assert {"patch_embedding.weight", "blocks.1.cross_attn.norm_k.weight", "head.modulation"} <= names
+    assert "encoder.downsamples.0.downsamples.0.residual.2.weight" in read_tensors(
+        workshop.model() / "Wan2.2_VAE.safetensors"
+    )
+
+
+def test_a_width_that_rotary_positions_cannot_split_is_refused(tmp_path):
+    with pytest.raises(StageError, match="dit_dim 20 over 2 heads"):
+        make(tmp_path / "model", wan22_tiny, {**TINY, "dit_dim": 20})
+
+
+def test_a_model_that_lacks_a_file_is_refused_by_its_name(workshop, copy):
+    model = copy(workshop.model())
+    (model / "Wan2.2_VAE.safetensors").unlink()
+    with pytest.raises(StageError, match=r"Wan2\.2_VAE\.safetensors"):
+        load_pipeline(model, ["vae"], "cpu", "float32")
+
+
+def test_a_model_file_cut_short_is_refused_by_its_name(workshop, copy):
+    model = copy(workshop.model())
+    file = model / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(StageError, match=r"diffusion_pytorch_model\.safetensors: the model's dit is cut short"):
+        load_pipeline(model, ["dit"], "cpu", "float32")
+
+
+def test_a_plain_download_of_another_model_is_refused_by_its_file(workshop, copy):
+    model = copy(workshop.model())
+    (model / "model.json").unlink()
+    write_tensors(model / "diffusion_pytorch_model.safetensors", {"unknown": torch.zeros(3)})
+    with pytest.raises(StageError, match=r"diffusion_pytorch_model\.safetensors: diffsynth does not know its tensors"):
+        load_pipeline(model, ["dit"], "cpu", "float32")
+
+
+def test_an_empty_model_directory_says_which_files_belong_there(tmp_path):
+    with pytest.raises(StageError, match=r"no vae: expected Wan2\.2_VAE\.safetensors or Wan2\.2_VAE\.pth"):
+        load_pipeline(tmp_path, ["vae"], "cpu", "float32")
+
+
+def test_a_missing_gpu_is_said(workshop, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(StageError, match="device 'cuda': no CUDA device"):
+        load_pipeline(workshop.model(), ["vae"], "cuda", "float32")
+
+
+# Latents and text
+
+
+def test_there_are_latents_of_each_clip_at_the_models_scale(workshop):
+    rows = read_json(workshop.latents()[EPISODE] / "latents.json")["latents"]
+    assert [row["shape"] for row in rows] == [[48, 5, 4, 4]] * 5
+    tensors = read_tensors(workshop.latents()[EPISODE] / rows[0]["file"])
+    assert list(tensors["latents"].shape) == [48, 5, 4, 4]
+
+
+def test_the_first_latent_frame_is_the_first_picture_alone(workshop):
+    """So image to video needs no second encoding: the clip's own first latent frame is the conditioning."""
+    pipe = load_pipeline(workshop.model(), ["vae"], "cpu", "float32")
+    frames = read_frames(workshop.root / "clips" / "clips" / "clip-0.mp4", FRAMES)
+    whole = read_tensors(workshop.latents()[EPISODE] / "latents" / "clip-0.safetensors")["latents"]
+    assert torch.equal(encode_video(pipe, frames[:1]), whole[:, :1])
+
+
+def test_a_clip_that_is_cut_short_is_refused_by_its_name(workshop, copy, tmp_path):
+    clips = copy(workshop.root / "clips")
+    index = read_json(clips / "clips.json")
+    index["clips"][1]["frames"] = 21
+    write_json(clips / "clips.json", index)
+    with pytest.raises(StageError, match=r"clip-1\.mp4"):
+        make(tmp_path / "out", wan22_latents, CPU, clips=clips, model=workshop.model())
+
+
+def test_each_distinct_prompt_is_encoded_once(workshop):
+    rows = read_json(workshop.text()[EPISODE] / "text.json")["prompts"]
+    assert len(rows) == 4
+    assert all(row["file"] == f"text/{hashlib.sha256(row['prompt'].encode()).hexdigest()}.safetensors" for row in rows)
+
+
+def test_a_stored_embedding_padded_with_zeros_is_the_pipelines_own(workshop):
+    pipe = load_pipeline(workshop.model(), ["text_encoder"], "cpu", "float32")
+    with torch.no_grad():
+        full = WanVideoUnit_PromptEmbedder().process(pipe, prompt="A hill  turns.", positive=True)["context"]
+    stored = encode_prompt(pipe, "A hill  turns.")
+    assert torch.equal(torch.nn.functional.pad(stored, (0, 0, 0, full.shape[1] - stored.shape[0])), full[0])
+    assert stored.shape[0] < 12
+
+
+def test_an_empty_caption_is_refused_by_its_clip(workshop, copy, tmp_path):
+    captions = copy(workshop.root / "reviewed")
+    value = read_json(captions / "captions.json")
+    value["captions"][2]["text"] = " "
+    write_json(captions / "captions.json", value)
+    with pytest.raises(StageError, match="caption for clip 'clip-2' is empty"):
+        make(tmp_path / "out", wan22_text, {"trigger": "", **CPU}, captions=captions, model=workshop.model())
+
+
+# The plan
+
+
+def test_the_same_plan_is_the_same_bytes(workshop):
+    assert hashes(workshop.plan()) == hashes(workshop.plan("plan-again"))
+
+
+def test_the_plan_says_what_is_not_trained_on_and_why(workshop):
+    plan = read_json(workshop.plan() / "plan.json")
+    assert (plan["clips"], plan["micro_steps"], plan["total_steps"]) == (4, 16, 8)
+    assert [row["reason"] for row in plan["dropped"]] == ["held out to measure the loss on shots not trained on"]
+    assert [(row["first"], row["last"]) for row in plan["segments"]] == [(1, 2), (3, 5), (6, 8)]
+
+
+def test_a_token_limit_below_every_clip_is_refused(workshop):
+    with pytest.raises(StageError, match="no clip is left to train on"):
+        workshop.plan("plan-limited", token_limit=5, held_out_shots=0)
+
+
+def test_a_clip_without_latents_is_refused_by_its_name(workshop, copy, tmp_path):
+    latents = copy(workshop.latents()[EPISODE])
+    value = read_json(latents / "latents.json")
+    del value["latents"][3]
+    write_json(latents / "latents.json", value)
+    inputs = {"package": workshop.package(), "latents": {EPISODE: latents}, "text": workshop.text()}
+    with pytest.raises(StageError, match="clip ep/clip-3 of the package has no latents"):
+        make(tmp_path / "out", wan22_plan, PLAN, **inputs)
+
+
+def test_text_encoded_with_another_trigger_is_refused_by_the_clip(workshop, tmp_path):
+    inputs = {"captions": workshop.root / "reviewed", "model": workshop.model()}
+    text = make(tmp_path / "text", wan22_text, {"trigger": "hillstyle", **CPU}, **inputs)
+    inputs = {"package": workshop.package(), "latents": workshop.latents(), "text": {EPISODE: text}}
+    with pytest.raises(StageError, match="the prompt of clip ep/clip-0 has no embedding"):
+        make(tmp_path / "out", wan22_plan, PLAN, **inputs)
+
+
+# Training
+
+
+@pytest.mark.parametrize("first_frame", [False, True], ids=["text to video", "image to video"])
+def test_the_planned_loss_is_diffsynths_own(workshop, monkeypatch, first_frame):
+    pipe = load_pipeline(workshop.model(), ["dit"], "cpu", "float32")
+    pipe.scheduler.set_timesteps(1000, training=True, shift=5.0)
+    latents, context = torch.randn(1, 48, 5, 4, 4), torch.randn(1, 512, TINY["text_dim"])
+    torch.manual_seed(5)
+    index = int(torch.randint(0, 1000, (1,)))
+    noise = torch.randn_like(latents)
+    monkeypatch.setattr(flow, "draw_normal", lambda shape, seed: noise.numpy())
+    inputs: dict[str, Any] = {"input_latents": latents, "context": context}
+    if first_frame:
+        inputs |= {"first_frame_latents": latents[:, :, 0:1], "fuse_vae_embedding_in_latents": True}
+    torch.manual_seed(5)
+    assert torch.equal(
+        flow.planned_loss(pipe, latents, context, index, 0, first_frame), FlowMatchSFTLoss(pipe, **inputs)
+    )
+
+
+def test_three_segments_end_in_the_same_bytes_as_one(workshop):
+    whole = workshop.train("whole", workshop.plan("plan-whole", segments_per_epoch=1), 0)
+    last = workshop.segments()["02"]
+    assert (last / "state.safetensors").read_bytes() == (whole / "state.safetensors").read_bytes()
+    parts = b"".join((path / "loss.jsonl").read_bytes() for path in workshop.segments().values())
+    assert parts == (whole / "loss.jsonl").read_bytes()
+
+
+def test_recomputing_activations_gives_the_same_bytes(workshop):
+    plain = workshop.segments()["00"]
+    recomputed = workshop.train("recomputed", workshop.plan(), 0, checkpointing="full")
+    assert (plain / "state.safetensors").read_bytes() == (recomputed / "state.safetensors").read_bytes()
+
+
+def test_a_killed_segment_leaves_nothing_and_ends_in_the_same_bytes_when_run_again(workshop, tmp_path):
+    plan = workshop.plan("plan-long", dataset_repeat=50, segments_per_epoch=1, held_out_shots=0)
+    parameters, inputs = {"segment": 0, **CPU, "checkpointing": "none"}, workshop.training_inputs(plan)
+    write_json(tmp_path / "parameters.json", parameters)
+    command = [sys.executable, "-u", "-m", "reelgraph.stages.wan22_train", "--output", str(tmp_path / "out")]
+    command += ["--parameters", str(tmp_path / "parameters.json")]
+    for name, path in inputs.items():
+        paths = {f"{name}.{EPISODE}": path[EPISODE]} if isinstance(path, dict) else {name: path}
+        command += [part for pair in paths.items() for part in ("--input", "=".join(map(str, pair)))]
+    # In the fixed environment from the start, the command need not start itself again.
+    modules = os.pathsep.join(filter(None, [str(Path(wan22_train.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **FIXED_ENVIRONMENT, "PYTHONPATH": modules}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as run:
+        # The model is loaded and the first steps are being done once this line is there.
+        assert any("Using wan_video_dit" in line for line in run.stdout)
+        run.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "out").exists()
+    again, undisturbed = (make(tmp_path / name, wan22_train, parameters, **inputs) for name in ("out", "undisturbed"))
+    assert hashes(again) == hashes(undisturbed)
+
+
+def test_the_lora_stays_float32_over_a_bfloat16_model(workshop):
+    state = read_tensors(workshop.train("bfloat16", workshop.plan(), 0, dtype="bfloat16") / "state.safetensors")
+    weights = {name: tensor for name, tensor in state.items() if name.startswith("blocks.")}
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    # Numbers that bfloat16 can hold would come from an update that was rounded away.
+    assert any(
+        not torch.equal(tensor, tensor.bfloat16().float()) for name, tensor in weights.items() if "lora_B" in name
+    )
+
+
+def test_training_lowers_the_loss_on_clips_it_never_saw(workshop):
+    changes = {"dataset_repeat": 40, "segments_per_epoch": 1, "learning_rate": 1e-2, "first_frame_probability": 0.0}
+    state = read_json(workshop.train("learning", workshop.plan("plan-learning", **changes), 0) / "state.json")
+    assert state["held_out_loss_after"] < 0.8 * state["held_out_loss_before"]
+
+
+def test_every_step_is_logged_with_loss_rate_norm_and_clips(workshop):
+    rows = [json.loads(line) for line in (workshop.segments()["00"] / "loss.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert [row["learning_rate"] for row in rows] == [5e-4, 1e-3]
+    assert all(len(row["clips"]) == 2 and row["loss"] > 0 and row["gradient_norm"] > 0 for row in rows)
+
+
+def test_a_loss_that_is_no_number_names_step_and_clip(workshop, copy, tmp_path):
+    latents = copy(workshop.latents()[EPISODE])
+    first = json.loads((workshop.plan() / "segments" / "00.jsonl").read_text().splitlines()[0])["micro_steps"][1][
+        "clip"
+    ]
+    write_tensors(latents / "latents" / f"{first}.safetensors", {"latents": torch.full((48, 5, 4, 4), float("nan"))})
+    inputs = {**workshop.training_inputs(workshop.plan()), "latents": {EPISODE: latents}}
+    with pytest.raises(StageError, match=f"step 1: the loss of clip ep/{first} is nan"):
+        make(tmp_path / "out", wan22_train, {"segment": 0, **CPU, "checkpointing": "none"}, **inputs)
+
+
+def test_latents_that_are_missing_are_named(workshop, copy, tmp_path):
+    latents = copy(workshop.latents()[EPISODE])
+    for file in (latents / "latents").iterdir():
+        file.unlink()
+    inputs = {**workshop.training_inputs(workshop.plan()), "latents": {EPISODE: latents}}
+    with pytest.raises(StageError, match=r"clip ep/clip-\d: its latents .* is missing"):
+        make(tmp_path / "out", wan22_train, {"segment": 0, **CPU, "checkpointing": "none"}, **inputs)
+
+
+def test_a_segment_that_is_not_planned_is_refused(workshop):
+    with pytest.raises(StageError, match="the plan has no segment 7"):
+        workshop.train("segment-7", workshop.plan(), 7, workshop.segments()["02"])
+
+
+def test_a_segment_wants_the_one_before_it(workshop):
+    with pytest.raises(StageError, match="segment 1 goes on from segment 0"):
+        workshop.train("alone", workshop.plan(), 1)
+    with pytest.raises(StageError, match="segment 2 starts at step 6, but input 'previous' ended at step 2"):
+        workshop.train("skipped", workshop.plan(), 2, workshop.segments()["00"])
+    with pytest.raises(StageError, match="segment 0 starts from nothing"):
+        workshop.train("restarted", workshop.plan(), 0, workshop.segments()["00"])
+
+
+def test_a_segment_of_another_recipe_is_refused(workshop):
+    other = workshop.plan("plan-other-rank", lora_rank=8)
+    with pytest.raises(StageError, match=r"trained by another recipe\.json"):
+        workshop.train("other-rank", other, 1, workshop.segments()["00"])
+
+
+# The checkpoint
+
+
+def make_checkpoint(workshop: Workshop, out: Path, **changes: Any) -> Path:
+    inputs = {"segments": workshop.segments(), "plan": workshop.plan(), "package": workshop.package()}
+    return make(out, checkpoint, CREDITS, **{**inputs, "model": workshop.model(), **changes})
+
+
+def test_the_checkpoint_is_the_last_segments_lora_under_comfyuis_names(workshop):
+    state = read_tensors(workshop.segments()["02"] / "state.safetensors")
+    weights = {f"diffusion_model.{name}": tensor for name, tensor in state.items() if name.startswith("blocks.")}
+    exact = read_tensors(workshop.checkpoint() / "lora-fp32.safetensors")
+    rounded = read_tensors(workshop.checkpoint() / "lora.safetensors")
+    assert exact.keys() == rounded.keys() == weights.keys()
+    assert all(torch.equal(exact[name], weights[name]) for name in weights)
+    assert all(torch.equal(rounded[name], weights[name].bfloat16()) for name in weights)
+
+
+def test_every_key_of_the_checkpoint_names_a_layer_of_the_model(workshop):
+    """ComfyUI takes diffusion_model.<layer>.lora_{A,B}.weight for the layer <layer>.weight of the model's own file."""
+    layers = read_tensors(workshop.model() / "diffusion_pytorch_model.safetensors")
+    lora = read_tensors(workshop.checkpoint() / "lora.safetensors")
+    targets = {name.removeprefix("diffusion_model.").rsplit(".lora_", 1)[0] for name in lora}
+    for target in targets:
+        a, b = (lora[f"diffusion_model.{target}.lora_{side}.weight"] for side in "AB")
+        assert (b @ a).shape == layers[f"{target}.weight"].shape
+    assert len(targets) == TINY["dit_layers"] * (2 * 4 + 2)
+
+
+def test_diffsynths_loader_merges_every_layer_and_the_output_changes(workshop, capsys):
+    pipe = load_pipeline(workshop.model(), ["dit"], "cpu", "float32")
+    latents, context, timestep = (
+        torch.randn(1, 48, 5, 4, 4),
+        torch.randn(1, 512, TINY["text_dim"]),
+        torch.tensor([500.0]),
+    )
+    with torch.no_grad():
+        before = pipe.model_fn(dit=pipe.dit, latents=latents, context=context, timestep=timestep)
+        pipe.load_lora(pipe.dit, str(workshop.checkpoint() / "lora.safetensors"))
+        after = pipe.model_fn(dit=pipe.dit, latents=latents, context=context, timestep=timestep)
+    assert f"{TINY['dit_layers'] * 10} tensors are fused by LoRA" in capsys.readouterr().out
+    assert (after - before).abs().max() > 1e-4
+
+
+def test_the_merged_lora_computes_what_was_trained(workshop):
+    trained = load_pipeline(workshop.model(), ["dit"], "cpu", "float32")
+    lora = inject_lora(trained.dit, PLAN["lora_rank"], PLAN["seed"])
+    state = read_tensors(workshop.segments()["02"] / "state.safetensors")
+    with torch.no_grad():
+        for name, parameter in lora.items():
+            parameter.copy_(state[name])
+    merged = load_pipeline(workshop.model(), ["dit"], "cpu", "float32")
+    merged.load_lora(merged.dit, str(workshop.checkpoint() / "lora-fp32.safetensors"))
+    inputs = {"latents": torch.randn(1, 48, 5, 4, 4), "context": torch.randn(1, 512, TINY["text_dim"])}
+    with torch.no_grad():
+        outputs = [pipe.model_fn(dit=pipe.dit, timestep=torch.tensor([500.0]), **inputs) for pipe in (trained, merged)]
+    assert torch.allclose(*outputs, atol=1e-4)
+
+
+def test_the_file_says_where_it_comes_from(workshop):
+    with safe_open(workshop.checkpoint() / "lora.safetensors", "pt") as file:
+        header = file.metadata()
+    assert header == read_json(workshop.checkpoint() / "checkpoint.json")["metadata"]
+    assert header["reelgraph.dataset_hash"] == read_json(workshop.package() / "dataset.json")["hash"]
+    assert (header["reelgraph.rank"], header["reelgraph.alpha"], header["reelgraph.steps"]) == ("4", "4", "8")
+    assert header["modelspec.license"] == "CC BY 3.0"
+    assert header["reelgraph.base_model_weights"] == "random"
+    assert json.loads(header["reelgraph.recipe"]) == PLAN
+
+
+def test_the_checkpoint_is_the_same_bytes_again(workshop, tmp_path):
+    assert hashes(make_checkpoint(workshop, tmp_path / "again")) == hashes(workshop.checkpoint())
+
+
+def test_the_checkpoint_has_the_loss_of_every_step(workshop):
+    rows = [json.loads(line) for line in (workshop.checkpoint() / "loss.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+
+
+def spoil_last_state(
+    workshop: Workshop, copy: Callable[[Path], Path], change: Callable[[str, torch.Tensor], torch.Tensor]
+):
+    last = copy(workshop.segments()["02"])
+    state = read_tensors(last / "state.safetensors")
+    # What was read still lies in the file itself.
+    (last / "state.safetensors").unlink()
+    write_tensors(last / "state.safetensors", {name: change(name, tensor) for name, tensor in state.items()})
+    return {**workshop.segments(), "02": last}
+
+
+def test_a_lora_that_changes_nothing_is_not_shipped(workshop, copy, tmp_path):
+    segments = spoil_last_state(workshop, copy, lambda name, tensor: tensor * 0 if ".lora_B." in name else tensor)
+    with pytest.raises(StageError, match="every lora_B is zero"):
+        make_checkpoint(workshop, tmp_path / "out", segments=segments)
+
+
+def test_a_lora_with_broken_numbers_is_not_shipped(workshop, copy, tmp_path):
+    broken = "blocks.1.ffn.0.lora_A.weight"
+    segments = spoil_last_state(workshop, copy, lambda name, tensor: tensor / 0 if name == broken else tensor)
+    with pytest.raises(StageError, match=f"{broken} holds numbers that are not finite"):
+        make_checkpoint(workshop, tmp_path / "out", segments=segments)
+
+
+def test_a_missing_segment_is_named(workshop, tmp_path):
+    segments = {number: path for number, path in workshop.segments().items() if number != "01"}
+    with pytest.raises(StageError, match="segments 00, 02 were given, the plan has 00, 01, 02"):
+        make_checkpoint(workshop, tmp_path / "out", segments=segments)
+
+
+def test_segments_of_another_plan_are_refused(workshop, tmp_path):
+    with pytest.raises(StageError, match="segment 00 was not trained from this plan"):
+        make_checkpoint(workshop, tmp_path / "out", plan=workshop.plan("plan-other-seed", seed=4))
+
+
+def test_a_package_that_was_not_planned_is_refused(workshop, copy, tmp_path):
+    package = copy(workshop.package())
+    write_json(package / "dataset.json", {**read_json(package / "dataset.json"), "hash": "sha256:" + "0" * 64})
+    with pytest.raises(StageError, match="the plan was made for dataset"):
+        make_checkpoint(workshop, tmp_path / "out", package=package)
+
+
+# Samples
+
+
+def make_samples(workshop: Workshop, out: Path, **changes: Any) -> Path:
+    inputs = {"checkpoint": workshop.checkpoint(), "package": workshop.package(), "model": workshop.model()}
+    return make(out, samples, {**SAMPLES, **changes}, **inputs)
+
+
+def test_samples_are_a_picture_and_two_videos_of_the_size_asked_for(workshop, tmp_path):
+    out = make_samples(workshop, tmp_path / "out")
+    rows = read_json(out / "samples.json")["samples"]
+    assert [row["file"] for row in rows] == ["text-to-image-0.png", "text-to-video-0.mp4", "image-to-video-0.mp4"]
+    assert Image.open(out / rows[0]["file"]).size == (64, 64)
+    assert {frame.size for row in rows[1:] for frame in read_frames(out / row["file"], 5)} == {(64, 64)}
+    assert (rows[2]["clip"], rows[2]["prompt"]) == ("ep/clip-0", "A hill  turns,\n scene 0.")
+
+
+def test_samples_are_the_same_bytes_again(workshop, tmp_path):
+    assert hashes(make_samples(workshop, tmp_path / "1")) == hashes(make_samples(workshop, tmp_path / "2"))
+
+
+def test_a_clip_that_the_package_does_not_have_is_named(workshop, tmp_path):
+    with pytest.raises(StageError, match="image_to_video: the package has no clip ep/clip-9"):
+        make_samples(workshop, tmp_path / "out", image_to_video=["ep/clip-9"])
