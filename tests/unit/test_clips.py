@@ -100,7 +100,8 @@ def test_the_first_frame_is_the_clips_own(film: Callable[..., Path], clips: Call
             shown = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
         written = np.asarray(Image.open(out / row["first_frame"]).convert("RGB")).astype(int)
         assert written.shape == (96, 128, 3)
-        assert np.abs(written - shown).mean() < 2  # two ways to interpolate the same colours
+        assert np.abs(written - shown).mean() < 4  # two ways to interpolate the same colours
+        assert read_numbers(out / row["first_frame"]) == [row["start"]]
 
 
 def test_clips_are_what_trainers_read(film: Callable[..., Path], clips: Callable[..., Path]) -> None:
@@ -192,7 +193,7 @@ def test_a_wider_master_is_cropped_in_the_middle(film: Callable[..., Path], clip
         ({"still_share": 2}, "parameters: still_share: 2 is greater than the maximum of 1"),
         (
             {"frame_counts": [81]},
-            r"episode\.mp4: no clip survives \(frames: too-short 69, .*trim 28.*\); loosen the rules",
+            r"episode\.mp4: no clip survives \(frames: too-short 119, still 26, trim 16, black 16\); loosen",
         ),
     ],
 )

@@ -118,8 +118,8 @@ def test_a_master_whose_end_does_not_decode_is_refused(
     ("sound", "codec", "sentence"),
     [
         (None, "flac", "has no audio stream, the episode is silent"),
-        ("silence", "flac", "nothing is heard in its audio, the episode is silent"),
-        ("silence", "aac", "nothing is heard in its audio, the episode is silent"),
+        ("silence", "flac", "nothing is heard in its first audio stream, the episode is silent"),
+        ("silence", "aac", "nothing is heard in its first audio stream, the episode is silent"),
     ],
 )
 def test_a_silent_episode_is_refused(

@@ -37,6 +37,7 @@ from reelgraph.stages import (
 from reelgraph.train import flow
 from reelgraph.train.encode import encode_prompt, encode_video
 from reelgraph.train.lora import inject_lora
+from reelgraph.train.model import describe_model
 from reelgraph.train.tensors import read_tensors, write_tensors
 from reelgraph.train.video import read_frames, write_video
 from reelgraph.train.wan import load_pipeline
@@ -239,6 +240,30 @@ def test_a_plain_download_of_another_model_is_refused_by_its_file(workshop, copy
     write_tensors(model / "diffusion_pytorch_model.safetensors", {"unknown": torch.zeros(3)})
     with pytest.raises(StageError, match=r"diffusion_pytorch_model\.safetensors: diffsynth does not know its tensors"):
         load_pipeline(model, ["dit"], "cpu", "float32")
+
+
+def test_a_model_in_several_files_is_loaded_whole(workshop, copy):
+    model = copy(workshop.model())
+    whole = read_tensors(workshop.model() / "diffusion_pytorch_model.safetensors")
+    (model / "diffusion_pytorch_model.safetensors").unlink()
+    shards = [f"diffusion_pytorch_model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for number, shard in enumerate(shards):
+        write_tensors(model / shard, {name: whole[name] for name in sorted(whole)[number::2]})
+    description = read_json(model / "model.json")
+    description["parts"]["dit"]["files"] = shards
+    write_json(model / "model.json", description)
+    loaded = load_pipeline(model, ["dit"], "cpu", "float32").dit.state_dict()
+    assert all(torch.equal(loaded[name], whole[name]) for name in whole)
+
+
+def test_a_plain_download_is_found_by_the_names_of_the_release(tmp_path):
+    shards = [f"diffusion_pytorch_model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+    for file in (*shards, "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.2_VAE.pth"):
+        (tmp_path / file).touch()
+    model = describe_model(tmp_path)
+    assert model["parts"]["dit"]["files"] == shards
+    assert model["parts"]["text_encoder"]["files"] == ["models_t5_umt5-xxl-enc-bf16.pth"]
+    assert model["parts"]["vae"]["files"] == ["Wan2.2_VAE.pth"]
 
 
 def test_an_empty_model_directory_says_which_files_belong_there(tmp_path):

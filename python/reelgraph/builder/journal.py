@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,27 +56,25 @@ class Journal:
 
     def _parse(self, number: int, line: bytes) -> Entry:
         try:
-            value = json.loads(line)
-            validate(value, "builder-journal", "entry")
+            return _parse_line(line)
         except (ValueError, StageError) as error:
             raise StageError(
                 f"{self._file}: line {number} cannot be read ({error}); look at the provider's web page for machines that "
                 "are billed, cancel them with 'reel builder cancel --server NUMBER', then mend or move the journal"
             ) from error
-        return Entry(from_text(value["at"]), value["lease"], value["event"], value["details"])
 
     def append(self, lease: str, event: str, **details: Any) -> None:
         """Add an entry; when this returns it is on disk."""
         value = {"at": as_text(self._clock.now()), "lease": lease, "event": event, "details": details}
-        validate(value, "builder-journal", "entry")
-        line = json.dumps(value, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+        _parse_line(line)
         try:
             with self._locked("journal.lock", wait=True):
                 new = not self._file.exists()
                 descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
                 try:
                     _drop_torn_line(descriptor)
-                    _write_synced(descriptor, line)
+                    _write_synced(descriptor, line + b"\n")
                 finally:
                     os.close(descriptor)
                 if new:
@@ -100,6 +99,15 @@ class Journal:
             yield
         finally:
             os.close(descriptor)
+
+
+@lru_cache(maxsize=4096)
+def _parse_line(line: bytes) -> Entry:
+    value = json.loads(line)
+    validate(value, "builder-journal", "entry")
+    if value["event"] == "intent":
+        validate(value["details"]["quote"], "builder-quote", "quote")
+    return Entry(from_text(value["at"]), value["lease"], value["event"], value["details"])
 
 
 def _drop_torn_line(descriptor: int) -> None:

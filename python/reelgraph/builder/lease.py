@@ -30,7 +30,7 @@ _OPEN = {State.AMBIGUOUS, State.ORDERED, State.READY, State.GONE}
 
 @dataclass
 class Lease:
-    """One intent to rent a machine and what became of it. ``quote`` is None for a machine that was adopted by number."""
+    """One intent to rent a machine and what became of it. ``quote`` is None for a machine that was named by number only."""
 
     id: str
     started_at: datetime
@@ -66,7 +66,7 @@ class Lease:
         return max(Decimal(0), Decimal(str((now - self.started_at).total_seconds())) / 3600)
 
     def cost(self, now: datetime) -> Price | None:
-        """Return what the lease has cost by now at most, counted from the order; None for an adopted machine."""
+        """Return what the lease has cost by now at most, counted from the order; None without a quote."""
         return self.quote.terms.total(self.age_hours(now)) if self.quote else None
 
     @property
@@ -104,7 +104,7 @@ def orders_since(entries: Iterable[Entry], moment: datetime) -> int:
     return sum(1 for entry in entries if entry.event == "sending" and entry.at > moment)
 
 
-def _apply(lease: Lease, entry: Entry) -> None:  # noqa: C901
+def _apply(lease: Lease, entry: Entry) -> None:
     details = entry.details
     match entry.event:
         case "intent":
@@ -115,7 +115,7 @@ def _apply(lease: Lease, entry: Entry) -> None:  # noqa: C901
             lease.state = State.AMBIGUOUS
         case "ordered":
             lease.state, lease.transaction, lease.suspects = State.ORDERED, details["transaction"], ()
-        case "ready" | "adopted":
+        case "ready":
             lease.state, lease.server, lease.suspects = State.READY, details["server"], ()
             lease.address = details.get("address")
             lease.rescue_host_keys = tuple(details.get("host_keys", ()))

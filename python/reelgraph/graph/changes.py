@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,13 +190,13 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def matches_own_part(derivation: Derivation, built: Derivation, unknown: Sequence[str]) -> bool:
+def matches_own_part(derivation: Derivation, built: Derivation, unknown: Set[str]) -> bool:
     """Whether ``built`` is what ``derivation`` becomes for some contents of the inputs labelled ``unknown``."""
     if (derivation.builder, derivation.arguments) != (built.builder, built.arguments):
         return False
     now, was = derivation.attributes, built.attributes
     inputs, earlier = flat_inputs(now.pop("inputs")), flat_inputs(was.pop("inputs"))
-    known = inputs.keys() - set(unknown)
+    known = inputs.keys() - unknown
     return now == was and inputs.keys() == earlier.keys() and all(inputs[label] == earlier[label] for label in known)
 
 

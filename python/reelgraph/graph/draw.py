@@ -30,7 +30,8 @@ def draw_svg(plan: Plan, plain: bool = False) -> str:
     """Return a plan as SVG; ``plain`` leaves states, times and sizes out, so that only the graph decides the bytes."""
     picture = make_picture(plan)
     layout = make_layout(picture)
-    ends = set(plan.graph.ends)
+    # A whole pipeline has no end that is worth a mark.
+    ends = set(plan.graph.ends) if len(plan.graph.ends) < len(plan.stages) else set()
     legend = _legend([card for card in picture.cards.values()], plain)
     view = {
         "columns": [{"x": x, "text": STEPS[step]} for step, x in sorted(layout.columns.items())],
@@ -106,14 +107,14 @@ def _card(identity: str, card: Card, box: Any, ends: set[str], plain: bool) -> d
     for colour, share in zip(colours, shares, strict=True):
         bars.append({"colour": colour, "y": round(y, 1), "height": round(box.height * share, 1)})
         y += box.height * share
-    title = f"{card.title} × {len(card.members):,}" if several else card.title
     return {
         "id": identity,
         "classes": " ".join(filter(None, ["" if plain else worst.value, "end" if ends & {m.name for m in card.members} and not several else ""])),
         "stacked": several,
         "bars": bars,
-        "title": shorten(title, 20),
-        "note": STEPS[card.step] if plain else _card_note(card),
+        "title": shorten(card.title, 16 if several else 20),
+        "count": f"×{len(card.members):,}" if several else "",
+        "note": f"environment {card.environment}" if plain else _card_note(card),
         "badge": "" if plain or not card.places else "remote" if NOWHERE not in card.places else "no builder",
         "files": _files(card),
         "tip": _tip(card, plain),

@@ -39,7 +39,7 @@ class Durations:
 
     def _usual_of(self, stage: str) -> float | None:
         known: list[float] = []
-        for name, paths in self.store.stage_derivations.items():
-            if name.endswith(f"-{stage}") and len(known) < _ENOUGH:
-                known += [seconds for seconds in map(self.store.seconds, paths[:1]) if seconds is not None]
+        for name in self.store.stage_derivations:
+            if name.endswith(f"-{stage}") and len(known) < _ENOUGH and (seconds := self._newest(name)) is not None:
+                known.append(seconds)
         return median(known) if known else None

@@ -11,8 +11,8 @@ from reelgraph.errors import StageError
 from reelgraph.graph.picture import DATASET, Card, Picture
 
 # Pixels. Texts are not measured: the same graph gives the same picture on every machine, whatever fonts it has.
-CARD_WIDTH, CARD_HEIGHT, FILE_LINE = 164, 50, 15
-COLUMN_GAP, ROW_GAP = 40, 16
+CARD_WIDTH, CARD_HEIGHT, FILE_LINE = 172, 50, 15
+COLUMN_GAP, ROW_GAP = 38, 16
 BAND_GAP, BAND_PADDING, BAND_HEADING = 16, 16, 38
 
 
@@ -97,26 +97,33 @@ def _route(picture: Picture, cards: Mapping[str, Box], steps: Mapping[str, int])
     for name, box in cards.items():
         x, y = box.middle
         graph.add_node(name, pos=f"{x},{-y}", width=box.width / 72, height=box.height / 72)
+    paths: dict[tuple[str, str], str] = {}
     for start, end in picture.arrows:
-        tail, head = _ports(cards, start, end, steps[start] == steps[end])
-        graph.add_edge(start, end, tailport=tail, headport=head)
+        if steps[start] != steps[end]:
+            graph.add_edge(start, end, tailport="e", headport="w")
+        elif _are_neighbours(cards, start, end):
+            down = cards[start].y < cards[end].y
+            graph.add_edge(start, end, tailport="s" if down else "n", headport="n" if down else "s")
+        else:
+            paths[start, end] = _round_the_left(cards[start], cards[end])
     drawn = json.loads(graph.draw(format="json0", prog="nop"))
     names = {thing["_gvid"]: thing["name"] for thing in drawn.get("objects", [])}
     # Graphviz moves the whole to where it begins at 0; one card says by how much.
     first = drawn["objects"][0]
     x, y = map(float, first["pos"].split(","))
     offset = cards[first["name"]].middle[0] - x, cards[first["name"]].middle[1] + y
-    return {(names[edge["tail"]], names[edge["head"]]): _path(edge["pos"], offset) for edge in drawn.get("edges", [])}
+    return paths | {(names[edge["tail"]], names[edge["head"]]): _path(edge["pos"], offset) for edge in drawn.get("edges", [])}
 
 
-def _ports(cards: Mapping[str, Box], start: str, end: str, same_column: bool) -> tuple[str, str]:
-    """Return the sides at which an arrow leaves and enters: rightwards, straight to a neighbour, else round the left."""
-    if not same_column:
-        return "e", "w"
+def _are_neighbours(cards: Mapping[str, Box], start: str, end: str) -> bool:
     upper, lower = sorted((cards[start].y, cards[end].y))
-    if any(box.x == cards[start].x and upper < box.y < lower for box in cards.values()):
-        return "w", "w"
-    return ("s", "n") if cards[start].y == upper else ("n", "s")
+    return not any(box.x == cards[start].x and upper < box.y < lower for box in cards.values())
+
+
+def _round_the_left(start: Box, end: Box) -> str:
+    """Return an arc beside the cards of a column."""
+    x, (top, bottom) = start.x, (start.middle[1], end.middle[1])
+    return f"M{x:.1f} {top:.1f}C{x - 30:.1f} {top:.1f} {x - 30:.1f} {bottom:.1f} {x:.1f} {bottom:.1f}"
 
 
 def _path(spline: str, offset: tuple[float, float]) -> str:

@@ -27,6 +27,7 @@ class Card:
     title: str
     step: int
     group: str
+    environment: str
     members: list[StagePlan] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
 
@@ -66,14 +67,14 @@ def make_picture(plan: Plan) -> Picture:
     """Return the picture of a plan: one card a stage, or where that would be too many, one for several alike."""
     groups, headings = _groups(plan)
     graph, picture, card_of = plan.graph, Picture(headings=headings), {}
-    folded = _folded_kinds(plan, groups)
+    alike = _alike(plan, groups)
+    folded = {key: _is_folded(plan, key[0], names) for key, names in alike.items()}
     for name, stage in graph.stages.items():
-        is_folded = (groups[name], stage.stage) in folded
-        title = stage.stage
-        if not is_folded and groups[name] == DATASET and stage.set != graph.pipeline:
-            title = f"{stage.stage} {stage.set.rpartition('-')[2]}"
-        identity = f"{groups[name]}/{stage.stage}" if is_folded else name
-        card = picture.cards.setdefault(identity, Card(title, step_of(stage.stage, stage.kind), groups[name]))
+        key = groups[name], stage.stage
+        is_one_of_several = not folded[key] and len(alike[key]) > 1
+        title = f"{stage.stage} {stage.set.rpartition('-')[2]}" if is_one_of_several else stage.stage
+        identity = f"{groups[name]}/{stage.stage}" if folded[key] else name
+        card = picture.cards.setdefault(identity, Card(title, step_of(stage.stage, stage.kind), groups[name], stage.environment))
         card.members.append(plan.stages[name])
         card_of[name] = identity
         for label, source in flat_edges(stage.edges).items():
@@ -84,17 +85,19 @@ def make_picture(plan: Plan) -> Picture:
     return picture
 
 
-def _folded_kinds(plan: Plan, groups: Mapping[str, str]) -> set[tuple[str, str]]:
-    """Return which (group, stage) are drawn as one card: all of several episodes, and many alike in the dataset."""
+def _alike(plan: Plan, groups: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
+    """Return the names of the stages of each (group, stage)."""
     alike: dict[tuple[str, str], list[str]] = {}
     for name, stage in plan.graph.stages.items():
         alike.setdefault((groups[name], stage.stage), []).append(name)
-    folded = set()
-    for key, names in alike.items():
-        is_chain = any(needed in names for name in names for needed in plan.graph.needs[name])
-        if _is_fold(key[0]) or len(names) > (MOST_CHAINED if is_chain else MOST_ALIKE):
-            folded.add(key)
-    return folded
+    return alike
+
+
+def _is_folded(plan: Plan, group: str, names: Sequence[str]) -> bool:
+    """Whether stages are drawn as one card: those of several episodes, and many alike in the dataset."""
+    members = set(names)
+    is_chain = any(needed in members for name in names for needed in plan.graph.needs[name])
+    return _is_fold(group) or len(names) > (MOST_CHAINED if is_chain else MOST_ALIKE)
 
 
 def _groups(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:

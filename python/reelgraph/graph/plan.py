@@ -5,35 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from reelgraph.errors import StageError
 from reelgraph.files import content_hash, read_json
 from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
-from reelgraph.graph.changes import Change, code_changes, file_name, input_changes, own_changes, package_changes, parameter_changes
-from reelgraph.graph.derivation import Derivation
+from reelgraph.graph.changes import Change, input_changes, own_changes, parameter_changes
 from reelgraph.graph.durations import Durations
 from reelgraph.graph.evaluate import Checkout, Graph, load_graph
+from reelgraph.graph.prices import CENT, Price
 from reelgraph.graph.state import StageState, State, find_states
 from reelgraph.graph.store import Store
+from reelgraph.graph.words import some
 
-CENT = Decimal("0.01")
 _MOST_NAMED = 3
-
-
-@dataclass(frozen=True)
-class Price:
-    """What an hour on a builder costs, and where that is known from."""
-
-    hourly: Decimal
-    currency: str
-    source: str
-
-    def cost(self, seconds: float) -> Decimal:
-        """Return what ``seconds`` cost, rounded up to a cent."""
-        return (self.hourly * Decimal(str(seconds)) / 3600).quantize(CENT, ROUND_UP)
 
 
 @dataclass(frozen=True)
@@ -119,6 +106,33 @@ def make_plan(
     return Plan(graph, plans, price)
 
 
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as data (schemas/reel-plan.json)."""
+    return {
+        "target": plan.graph.target,
+        "stages": [
+            {
+                "name": stage.name,
+                "state": stage.state.value,
+                "where": stage.where,
+                "why": list(stage.why),
+                "changes": [
+                    {"kind": change.kind, "name": change.name, "was": change.was, "now": change.now, "silent": change.is_silent}
+                    for change in stage.changes
+                ],
+                "waits_for": list(stage.waits_for),
+                "expected": stage.expected or None,
+                "seconds": stage.seconds,
+                "seconds_from": stage.seconds_from or None,
+                "cost": None if stage.cost is None else str(stage.cost),
+                "output": stage.output,
+            }
+            for stage in plan.stages.values()
+        ],
+        "totals": plan.totals(),
+    }
+
+
 def _stage_plan(
     state: StageState,
     changes: Sequence[Change],
@@ -148,7 +162,7 @@ def _stage_plan(
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
     )
-    return replace(plan, why=tuple(_sentences(plan, state)))
+    return replace(plan, why=tuple(_sentences(plan, state, earlier)))
 
 
 def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> str:
@@ -163,7 +177,7 @@ def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str
     return "cut-off" if comes_out_the_same else "rebuild"
 
 
-def _sentences(plan: StagePlan, state: StageState) -> Iterable[str]:
+def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan]) -> Iterable[str]:
     yield from (change.sentence for change in plan.changes)
     if plan.state == State.BUILT:
         return
@@ -171,13 +185,19 @@ def _sentences(plan: StagePlan, state: StageState) -> Iterable[str]:
         features = ", ".join(sorted(state.stage.features))
         yield f"needs a builder with {features}, and none is registered (run: reel task builder:local:register-remote)"
     if plan.waits_for:
-        names = ", ".join(plan.waits_for[:_MOST_NAMED]) + (f" and {len(plan.waits_for) - _MOST_NAMED} more" if len(plan.waits_for) > _MOST_NAMED else "")
+        names = some(_nearest(plan.waits_for, earlier), _MOST_NAMED)
         after = {"cut-off": "probably cut off: they should come out the same", "rebuild": "cut off if they come out the same"}
         yield f"waits for {names}" + (f"; {after[plan.expected]}" if plan.state == State.UNKNOWN else "")
     elif state.last is None:
         yield "never built here"
     elif not plan.changes:
         yield "its last output is no longer in the store"
+
+
+def _nearest(names: Sequence[str], plans: Mapping[str, StagePlan]) -> list[str]:
+    """Return those of ``names`` that no other of them waits for, since waiting for that one says it already."""
+    further = {other for name in names for other in plans[name].waits_for}
+    return [name for name in names if name not in further] or list(names)
 
 
 def _explainer(
@@ -237,10 +257,9 @@ def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], flake
     wanted = {(graph.stages[name].code, graph.stages[name].derivation.builder): name for name in names}
     missing = [name for (code, builder), name in wanted.items() if not store.file(code).exists() or not store.file(builder).exists()]
     if missing:
-        pipeline = graph.pipeline
         listed = " ".join(json.dumps(name) for name in missing)
         function = f"stages: map (name: [ stages.${{name}}.args stages.${{name}}.builder ]) [ {listed} ]"
-        checkout.evaluate(f"{flake or graph.flake}#{pipeline}.stages", function)
+        checkout.evaluate(f"{flake or graph.flake}#{graph.pipeline}.stages", function)
 
 
 def _seconds(stages: Iterable[StagePlan]) -> float:

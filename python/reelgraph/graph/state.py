@@ -60,8 +60,11 @@ def _find_state(stage: Stage, needs: tuple[str, ...], outputs: Mapping[str, str]
         return StageState(stage, State.BUILT, derivation, (), output, None)
     built = list(store.built(stage.attributes["name"]))
     # Whatever its open inputs turn out to be, it is built if nothing was ever built with this code and these parameters.
-    labels = [label for label, origin in stage.input_stages.items() if origin in open_stages]
-    may_be_cut_off = bool(open_stages) and any(matches_own_part(derivation, other, labels) for other in built)
+    may_be_cut_off = False
+    if open_stages and built:
+        waited_for = set(open_stages)
+        labels = {label for label, origin in stage.input_stages.items() if origin in waited_for}
+        may_be_cut_off = any(matches_own_part(derivation, other, labels) for other in built)
     return StageState(
         stage=stage,
         state=State.UNKNOWN if may_be_cut_off else State.TO_BUILD,

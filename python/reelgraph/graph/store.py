@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from reelgraph.errors import StageError
 from reelgraph.graph.derivation import STORE, Derivation, derivation_name, read_derivation
 
+_RESOLVED = b'Derive([("out","","r:sha256","")],[],'
 _DONE = re.compile(rb"^[a-z0-9-]+: done in ([0-9.]+) s\s*$", re.MULTILINE)
 
 
@@ -81,25 +83,30 @@ class Store:
     def built(self, name: str) -> Iterator[Derivation]:
         """Yield the derivations of a name whose output the store holds, as they were built, the newest first."""
         for path in self.stage_derivations.get(name, []):
-            derivation = read_derivation(self.file(path))
-            if derivation.is_floating and not derivation.input_derivations and derivation.realisation() in self.realisations:
-                yield derivation
+            file = self.file(path)
+            if _is_resolved(file):
+                derivation = read_derivation(file)
+                if derivation.realisation() in self.realisations:
+                    yield derivation
 
-    def log(self, path: str) -> Path | None:
-        """Return the build log of a derivation, or None if this store has none."""
-        digest = path.removeprefix(f"{STORE}/")
-        log = self.root / "nix/var/log/nix/drvs" / digest[:2] / f"{digest[2:]}.bz2"
-        return log if log.is_file() else None
+    @cached_property
+    def logs(self) -> frozenset[str]:
+        """The names of the derivations of which there is a build log."""
+        folder = self.root / "nix/var/log/nix/drvs"
+        if not folder.is_dir():
+            return frozenset()
+        return frozenset(f"{part.name}{log.name.removesuffix('.bz2')}" for part in os.scandir(folder) for log in os.scandir(part))
 
     def seconds(self, path: str) -> float | None:
         """Return how long the build of a derivation took, from the last line of its log; None if there is no such line."""
-        log = self.log(path)
-        if log is None:
+        name = path.removeprefix(f"{STORE}/")
+        if name not in self.logs:
             return None
         try:
-            found = _DONE.findall(bz2.decompress(log.read_bytes()))
+            log = bz2.decompress((self.root / "nix/var/log/nix/drvs" / name[:2] / f"{name[2:]}.bz2").read_bytes())
         except (OSError, ValueError, EOFError):
             return None
+        found = _DONE.findall(log)
         return float(found[-1]) if found else None
 
     def references(self, paths: Iterable[str]) -> set[str]:
@@ -111,3 +118,12 @@ class Store:
             json.dumps(sorted(paths)),
         )
         return {path for (path,) in rows}
+
+
+def _is_resolved(file: Path) -> bool:
+    """Whether a .drv file is content-addressed and waits for nothing; thousands of others need not be read whole."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(_RESOLVED)) == _RESOLVED
+    except OSError:
+        return False

@@ -1,6 +1,8 @@
-"""Numbers of plans and pictures in words."""
+"""Numbers and names in words."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -24,3 +26,8 @@ def shorten(text: str, limit: int) -> str:
         return text
     head = (limit - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def some(names: Sequence[str], limit: int) -> str:
+    """Return ``a, b and 3 more``: at most ``limit`` names, with commas."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")

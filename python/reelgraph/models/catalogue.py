@@ -47,18 +47,9 @@ class Model:
         return sum(file.size for file in self.files)
 
 
-def find_checkout(start: Path | None = None) -> Path:
-    """Return the checkout of Reelgraph around ``start`` (the current directory); raise a StageError if there is none."""
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "nixw").is_file() and (folder / "materials/models").is_dir():
-            return folder
-    raise StageError(f"{start}: not inside a checkout of Reelgraph (no nixw and materials/models above it); change into one", status=3)
-
-
-def read_models(checkout: Path) -> dict[str, Model]:
-    """Return every model by name, each checked against its schema."""
-    return {path.stem: _read_model(path) for path in sorted((checkout / "materials/models").glob("*.json"))}
+def read_models(root: Path) -> dict[str, Model]:
+    """Return every model of the checkout at ``root`` by name, each checked against its schema."""
+    return {path.stem: _read_model(path) for path in sorted((root / "materials/models").glob("*.json"))}
 
 
 def choose(models: Mapping[str, Model], names: Iterable[str]) -> list[Model]:
@@ -81,9 +72,9 @@ def require_locked(model: Model) -> None:
         )
 
 
-def write_lock(checkout: Path, name: str, revision: str, files: Iterable[LockedFile]) -> None:
+def write_lock(root: Path, name: str, revision: str, files: Iterable[LockedFile]) -> None:
     """Put revision and files into the model's entry, one line a file; everything that a person wrote stays as it is."""
-    path = checkout / f"materials/models/{name}.json"
+    path = root / f"materials/models/{name}.json"
     entry = read_json(path) | {"revision": revision, "files": []}
     lines = [json.dumps(vars(file), ensure_ascii=False) for file in files]
     text = json.dumps(entry, indent=2, ensure_ascii=False).replace('"files": []', '"files": [\n    ' + ",\n    ".join(lines) + "\n  ]")

@@ -43,9 +43,9 @@ def evaluate(expression: str, **strings: str) -> object:
     return json.loads(run_nix("nix-instantiate", "--eval", "--strict", "--json", "--readonly-mode", *named, "--expr", expression))
 
 
-def store_paths(checkout: Path, models: Iterable[Model]) -> dict[LockedFile, Path]:
+def store_paths(root: Path, models: Iterable[Model]) -> dict[LockedFile, Path]:
     """Return the store path of each locked file of ``models``, whether it is there or not."""
-    paths = evaluate(_PATHS, root=str(checkout))
+    paths = evaluate(_PATHS, root=str(root))
     assert isinstance(paths, dict)
     return {
         file: Path(path) for model in models for file, path in zip(model.files, paths[model.name], strict=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from PIL import Image
 
@@ -16,7 +15,7 @@ from reelgraph.progress import track
 from reelgraph.stage import Stage
 from reelgraph.train.model import describe_model
 from reelgraph.train.video import write_video
-from reelgraph.train.wan import load_pipeline
+from reelgraph.train.wan import compute_strictly, load_pipeline
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def draw(pipe: WanVideoPipeline, sample: Sample, parameters: Parameters, package
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write the pictures, the videos and samples.json."""
-    torch.use_deterministic_algorithms(True)
+    compute_strictly()
     samples = list_samples(parameters, read_json(inputs.package / "metadata.json"))
     pipe = load_pipeline(inputs.model, ["dit", "text_encoder", "vae"], parameters.device, parameters.dtype)
     pipe.load_lora(pipe.dit, str(inputs.checkpoint / "lora.safetensors"))

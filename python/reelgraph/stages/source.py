@@ -111,7 +111,7 @@ def check_sound(master: Path) -> None:
                 for piece in resampler.resample(frame)
             ):
                 return
-    raise StageError(f"{master.name}: nothing is heard in its audio, the episode is silent; give a master with sound")
+    raise StageError(f"{master.name}: nothing is heard in its first audio stream, the episode is silent; give a master with sound")
 
 
 def describe(master: Path, stamps: Stamps) -> dict[str, Any]:

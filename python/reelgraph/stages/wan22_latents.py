@@ -15,7 +15,7 @@ from reelgraph.stage import Stage
 from reelgraph.train.encode import encode_video
 from reelgraph.train.tensors import write_tensors
 from reelgraph.train.video import read_frames
-from reelgraph.train.wan import load_pipeline
+from reelgraph.train.wan import compute_strictly, load_pipeline
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Parameters:
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write ``latents/<clip>.safetensors`` (key ``latents``) and latents.json."""
-    torch.use_deterministic_algorithms(True)
+    compute_strictly()
     clips = read_json(inputs.clips / "clips.json")["clips"]
     pipe = load_pipeline(inputs.model, ["vae"], parameters.device, parameters.dtype)
     (out / "latents").mkdir()

@@ -15,7 +15,7 @@ from reelgraph.stage import Stage
 from reelgraph.train.encode import encode_prompt
 from reelgraph.train.prompts import prompt_hash, prompt_of
 from reelgraph.train.tensors import write_tensors
-from reelgraph.train.wan import load_pipeline
+from reelgraph.train.wan import compute_strictly, load_pipeline
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Parameters:
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write ``text/<sha256 of the prompt>.safetensors`` (key ``context``) and text.json."""
-    torch.use_deterministic_algorithms(True)
+    compute_strictly()
     captions = read_json(inputs.captions / "captions.json")["captions"]
     for caption in captions:
         if not caption["text"].strip():

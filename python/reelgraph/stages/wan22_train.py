@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from reelgraph.errors import StageError
 from reelgraph.files import file_hash, read_json, write_json
 from reelgraph.progress import progress
@@ -17,7 +15,7 @@ from reelgraph.train.lora import export_state, import_state, inject_lora, make_o
 from reelgraph.train.plan import Step, read_held_out, read_recipe, read_segment, segment_file
 from reelgraph.train.tensors import read_tensors, write_tensors
 from reelgraph.train.trainer import Trainer
-from reelgraph.train.wan import load_pipeline
+from reelgraph.train.wan import compute_strictly, load_pipeline
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def significant(value: float | None) -> float | None:
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write state.safetensors, loss.jsonl (one line an optimiser step) and state.json."""
-    torch.use_deterministic_algorithms(True)
+    compute_strictly()
     recipe, steps = read_recipe(inputs.plan), read_segment(inputs.plan, parameters.segment)
     recipe_hash = file_hash(inputs.plan / "recipe.json")
     check_chain(inputs.previous, parameters.segment, steps[0].step, recipe_hash)

@@ -30,6 +30,15 @@ class SmallWanVideoVAE38(WanVideoVAE38):
         self.model = model.eval().requires_grad_(False)
 
 
+def compute_strictly() -> None:
+    """Make torch take deterministic kernels or fail, on CPU and CUDA, for the rest of the process."""
+    torch.use_deterministic_algorithms(True)
+    # It fills fresh memory with NaN in this mode, which costs time and changes no result that is used.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
 def load_pipeline(directory: Path, parts: Collection[str], device: str, dtype: str) -> WanVideoPipeline:
     """Load ``parts`` (of ``dit``, ``text_encoder``, ``vae``) of a model into diffsynth's pipeline.
 

@@ -1,0 +1,74 @@
+"""A plan as lines to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reelgraph.graph.plan import Plan, StagePlan
+from reelgraph.graph.state import State
+from reelgraph.graph.words import counted
+from reelgraph.report.page import duration
+
+MOST_REASONS = 3
+_WORDS = {State.BUILT: "built", State.TO_BUILD: "to build", State.UNKNOWN: "perhaps"}
+
+
+def plan_lines(plan: Plan, every: bool) -> Iterator[str]:
+    """Yield a plan as lines; unless ``every`` stage is wanted, built ones are counted and episodes alike are one line."""
+    totals = plan.totals()
+    counts = [f"{totals['built']:,} built", f"{totals['to_build']:,} to build", f"{totals['unknown']:,} unknown until their inputs are built"]
+    yield f"{plan.graph.target}: {counted(totals['stages'], 'stage')}: {', '.join(counts)}"
+    shown = [stage for stage in plan.stages.values() if every or stage.state != State.BUILT]
+    rows = [_row(plan, group) for group in ([[stage] for stage in shown] if every else _alike(plan, shown))]
+    if rows:
+        yield ""
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+        for row in rows:
+            yield "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+    yield from _total_lines(plan)
+
+
+def _total_lines(plan: Plan) -> Iterator[str]:
+    totals = plan.totals()
+    if not totals["to_build"] and not totals["unknown"]:
+        yield "Nothing is to be built."
+        return
+    yield ""
+    least, most = duration(totals["seconds"]), duration(totals["seconds_at_most"])
+    without = f", without {counted(totals['without_estimate'], 'stage')} never built" if totals["without_estimate"] else ""
+    yield f"Time, one stage after the other: {least if least == most else f'{least} to {most}'}{without}."
+    if totals["nowhere"]:
+        yield f"{counted(totals['nowhere'], 'stage')} can be built nowhere: no builder offers what they need."
+    if totals["remote"] and plan.price is not None:
+        yield f"Cost on builders at {plan.price.hourly} {plan.price.currency} an hour ({plan.price.source}): at most {totals['cost']} {totals['currency']}."
+    elif totals["remote"]:
+        yield f"{counted(totals['remote'], 'stage')} on builders; for their cost give --price."
+
+
+def _alike(plan: Plan, stages: Sequence[StagePlan]) -> list[list[StagePlan]]:
+    """Return the stages in groups: those of several episodes that have the same state for the same reasons together."""
+    groups: dict[object, list[StagePlan]] = {}
+    for stage in stages:
+        episode = plan.graph.stages[stage.name].set
+        alike = episode in plan.graph.episodes
+        why = tuple(sentence.replace(f"{episode}/", "") for sentence in stage.why) if alike else stage.name
+        groups.setdefault((stage.stage, stage.state, stage.where, why), []).append(stage)
+    return list(groups.values())
+
+
+def _row(plan: Plan, group: Sequence[StagePlan]) -> list[str]:
+    first = group[0]
+    episode = plan.graph.stages[first.name].set
+    name = first.name if len(group) == 1 else f"{len(group):,} episodes/{first.stage}"
+    known = [stage.seconds for stage in group if stage.seconds is not None]
+    mark = "" if first.state == State.BUILT else "~"
+    # The last reason is the one that it waits for, or nothing was ever built.
+    reasons = first.why if len(first.why) <= MOST_REASONS else (*first.why[: MOST_REASONS - 1], f"{len(first.why) - MOST_REASONS} more", first.why[-1])
+    why = "; ".join(reasons)
+    return [
+        _WORDS[first.state],
+        name,
+        first.where,
+        f"{mark}{duration(sum(known))}" if known else "?",
+        why if len(group) == 1 else why.replace(f"{episode}/", ""),
+    ]
