@@ -127,7 +127,14 @@ else
     builder = "${python}/bin/python3.11";
     args = [
       "-c"
-      "import sys; sys.path.insert(0, '${ownCode}'); from reelgraph.stages.${module} import STAGE; STAGE.main()"
+      (builtins.concatStringsSep "; " [
+        "import sys"
+        "sys.path.insert(0, '${ownCode}')"
+        "from reelgraph.determinism import restart_in_fixed_environment"
+        "restart_in_fixed_environment()"
+        "from reelgraph.stages.${module} import STAGE"
+        "STAGE.main()"
+      ])
       "--derivation"
     ];
     requiredSystemFeatures = if definition.cuda or false then [ cudaFeature ] else [ ];

@@ -27,6 +27,8 @@ def test_report_and_samples_are_there(smoke: Path) -> None:
 def test_provenance_leads_from_the_checkpoint_to_the_film(smoke: Path) -> None:
     provenance = json.loads((smoke / "provenance.json").read_text())
     made_by = {stage["content"]: stage for stage in provenance["stages"]}
+    # A master is one file of the stage that cut it.
+    made_by |= {content: stage for stage in provenance["stages"] for content in stage["files"].values()}
     reached, pending = set(), [stage for stage in provenance["stages"] if stage["stage"] == "checkpoint"]
     while pending:
         stage = pending.pop()
