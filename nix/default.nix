@@ -20,18 +20,23 @@ let
     inherit mkStage stages;
     inherit (python) links;
   };
-  pipelines = import ./pipelines {
+  specifications = import ./pipelines {
     inherit
-      mkPipeline
       mkStage
       stages
       materials
       models
       ;
   };
+  pipelines = builtins.mapAttrs (_: mkPipeline) specifications;
+  packages = {
+    wan22-smoke = pipelines.smoke.bundle;
+    default = pipelines.smoke.bundle;
+  };
 in
 {
-  inherit pipelines;
+  inherit pipelines packages;
+  checks = { inherit (packages) wan22-smoke; };
   lib = {
     inherit
       mkStage
@@ -40,12 +45,8 @@ in
       materials
       models
       python
+      specifications
       ;
   };
-  packages = {
-    wan22-smoke = pipelines.smoke.bundle;
-    default = pipelines.smoke.bundle;
-  };
   apps = import ./apps.nix { inherit python; };
-  checks = { };
 }

@@ -1,4 +1,4 @@
-# pipelines : { mkPipeline, mkStage, stages, materials, models } -> { <name> = pipeline; }
+# pipelines : { mkStage, stages, materials, models } -> { <name> = specification; }
 arguments: {
-  smoke = arguments.mkPipeline (import ./smoke.nix arguments);
+  smoke = import ./smoke.nix arguments;
 }
