@@ -16,7 +16,7 @@ apt() {
 apt update
 apt install --download-only -y --no-install-recommends nix-bin
 for package in "$folder"/archives/*.deb; do dpkg -x "$package" "$folder/root"; done
-libraries=$(dirname "$(find "$folder/root" -name libnixstore.so\* | head -1)")
+libraries=$(dirname "$(find "$folder/root/usr/lib" -name 'libc.so.6' | head -1)")
 patchelf --set-interpreter "$libraries"/ld-linux-*.so.* --force-rpath --set-rpath "$libraries" "$folder/root/usr/bin/nix"
 for name in nix nix-build nix-store nix-instantiate; do ln -sf "$folder/root/usr/bin/nix" "$folder/bin/$name"; done
 "$folder/bin/nix" --version >&2
