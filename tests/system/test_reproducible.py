@@ -13,8 +13,9 @@ from conftest import ROOT, Finished, nixw, output_paths
 
 
 def environments() -> list[str]:
-    """Return the installables of the Python environments, which are copied and not built twice."""
-    return [f".#lib.x86_64-linux.python.environments.{name}" for name in ("asr", "media", "report", "runner", "train")]
+    """Return the installables of Python environments and materials, which are copied and not made twice."""
+    environments = [f"python.environments.{name}" for name in ("asr", "media", "report", "runner", "train")]
+    return [f".#lib.x86_64-linux.{name}" for name in (*environments, "materials.film", "materials.speech")]
 
 
 def build_and_kill(store: Path, nix: Path, sign: str) -> str:
