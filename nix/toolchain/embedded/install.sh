@@ -7,15 +7,15 @@ fail() {
   exit 3
 }
 
-# install_packages REASON PACKAGE...
+# install_packages SENTENCE PACKAGE...: SENTENCE is what to say where they cannot be had.
 install_packages() {
-  reason=$1
+  sentence=$1
   shift
-  command -v apt-get >/dev/null || fail "$reason; install Nix 2.8 or newer from https://nixos.org/download and run this again"
-  [ "$(id -u)" = 0 ] || fail "$reason; ask root to run: apt-get install $*"
+  command -v apt-get >/dev/null || fail "$sentence"
+  [ "$(id -u)" = 0 ] || fail "$* must be installed first; ask root to run: apt-get install $*"
   say "installing $*"
   { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2 ||
-    fail "apt-get could not install $*; see its message above"
+    fail "$sentence (apt-get's own message is above)"
 }
 
 # Prints the store path of this machine's own CPython and C runtime, copied there when its packages changed.
@@ -27,7 +27,7 @@ embedded_seed() {
   if [ -z "$seed" ] || [ ! -e "$seed" ]; then
     missing=$(for package in $packages; do dpkg -s "$package" >/dev/null 2>&1 || echo "$package"; done)
     # shellcheck disable=SC2086
-    [ -z "$missing" ] || install_packages "neither nixpkgs nor a CPython 3.11 of this distribution is there" $missing
+    [ -z "$missing" ] || install_packages "neither nixpkgs nor a distribution's CPython 3.11 can be had here; make nixpkgs reachable, or use Debian 12" $missing
     say "copying this machine's CPython 3.11 and C runtime into the Nix store"
     folder=$(mktemp -d)
     sh "$root/nix/toolchain/embedded/seed.sh" "$folder" || exit 3

@@ -1,0 +1,86 @@
+"""nixw: from any directory, as root or as a user with a daemon, and one sentence where something is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, nixw
+
+TOOLS = ("sh", "cat", "cksum", "cp", "cut", "dirname", "id", "ldconfig", "mkdir", "mktemp", "rm", "sed", "timeout", "touch", "tr")
+RUNNER = "lib.x86_64-linux.python.environments.runner"
+
+
+def run(path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run nixw with only the tools of ``path``, and a cache of its own."""
+    environment = {"PATH": str(path), "HOME": str(path), **variables}
+    return subprocess.run([ROOT / "nixw", *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A folder of plain tools, without nix and apt-get."""
+    for tool in TOOLS:
+        found = shutil.which(tool, path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
+        assert found, tool
+        (tmp_path / tool).symlink_to(found)
+    return tmp_path
+
+
+def test_without_nix_and_apt_it_says_how_to_install_nix(bare: Path) -> None:
+    finished = run(bare, "build")
+    assert finished.returncode == 3
+    assert finished.stderr == (
+        "nixw: Nix is not installed; install Nix 2.8 or newer from https://nixos.org/download and run this again\n"
+    )
+
+
+def test_without_nixpkgs_and_python_it_says_so(bare: Path) -> None:
+    (bare / "nix").symlink_to(shutil.which("nix") or "nix")
+    finished = run(bare, "build", NIXW_TOOLCHAIN="embedded")
+    assert finished.returncode == 3
+    assert finished.stderr.startswith("nixw: neither nixpkgs nor a distribution's CPython 3.11 can be had here")
+
+
+def test_an_unknown_toolchain_is_named(bare: Path) -> None:
+    (bare / "nix").symlink_to(shutil.which("nix") or "nix")
+    finished = run(bare, "build", NIXW_TOOLCHAIN="conda")
+    assert (finished.returncode, finished.stderr) == (3, "nixw: NIXW_TOOLCHAIN is 'conda'; expected nixpkgs or embedded\n")
+
+
+def test_it_works_from_any_directory_and_passes_the_status_on() -> None:
+    assert nixw("eval", "--raw", f"{ROOT}#smoke.bundle.name", cwd=ROOT / "docs").output == "reel-smoke-bundle"
+    assert nixw("eval", f"{ROOT}#no-such-thing", cwd=ROOT / "docs").status == 1
+
+
+def test_a_user_with_a_daemon_builds_too(tmp_path: Path, checkout: Path) -> None:
+    socket = tmp_path / "daemon"
+    features = "extra-experimental-features = nix-command flakes ca-derivations\n"
+    settings = f"{features}sandbox = true\nsandbox-paths =\nbuild-users-group =\nsubstituters =\n"
+    variables = {**os.environ, "NIX_DAEMON_SOCKET_PATH": str(socket)}
+    daemon = subprocess.Popen(["nix-daemon"], env={**variables, "NIX_CONFIG": settings}, stderr=subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            assert daemon.poll() is None, "nix-daemon ended"
+            time.sleep(0.1)
+        home = tmp_path / "home"
+        home.mkdir()
+        for path in (home, checkout, *checkout.rglob("*"), tmp_path, *tmp_path.parents[:2]):
+            path.chmod(0o755)
+        shutil.chown(home, "nobody")
+        finished = subprocess.run(
+            ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+            + [f"{checkout}/nixw", "build", "--no-link", f"path:{checkout}#{RUNNER}"],
+            env={**variables, "NIX_REMOTE": "daemon", "NIX_CONFIG": "", "HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+    finally:
+        daemon.terminate()
+        daemon.wait()
