@@ -45,8 +45,8 @@ def killed_and_resumed(smoke: Path, newer_nix: Path, tmp_path_factory: pytest.Te
     store = tmp_path_factory.mktemp("store")
     copied = nixw("copy", "--no-check-sigs", "--to", str(store), *environments())
     assert copied.status == 0, copied.log
-    log = build_and_kill(store, newer_nix, "reel-smoke-segment-1-wan22-train> wan22-train: ")
-    assert "reel-smoke-segment-1-wan22-train" in log, log[-3000:]
+    log = build_and_kill(store, newer_nix, "> wan22-train segment 1, step ")
+    assert "wan22-train segment 1, step" in log.splitlines()[-1], log[-3000:]
     return store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
 
 
@@ -64,8 +64,10 @@ def test_killed_training_in_a_clean_store_under_a_newer_nix_ends_in_the_same_byt
     store, _ = killed_and_resumed
     names = json.loads(nixw("eval", "--json", ".#smoke.stages", "--apply", "builtins.attrNames").output)
     attributes = [f'smoke.stages."{name}"' for name in names]
+    # The names are in the paths; a newer Nix lists them in another order.
     here, there = output_paths(attributes), output_paths(attributes, store=store, nix=newer_nix)
-    assert dict(zip(names, here, strict=True)) == dict(zip(names, there, strict=True))
+    assert len(here) == len(names)
+    assert sorted(here) == sorted(there)
 
 
 def test_a_comment_in_a_stage_is_cut_off_after_that_stage(smoke: Path, checkout: Path) -> None:
