@@ -91,6 +91,7 @@ class Stage:
     def execute(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any], output: Path) -> None:
         """Check, run, check, and write stage.json into the existing directory ``output``."""
         start = time.monotonic()
+        parameters = canonical_numbers(parameters)
         validate(parameters, f"{self.name}.parameters", "parameters")
         bound_inputs = self._bind_inputs(inputs)
         self.run(bound_inputs, self.parameters(**parameters), output)
@@ -126,6 +127,15 @@ class Stage:
         if missing:
             raise StageError(f"{missing[0]}: no such file or directory; build or fetch it first")
         return self.inputs(**bound)
+
+
+def canonical_numbers(value: Any) -> Any:
+    """Return ``value`` with 3.0 as 3 throughout: Nix 2.8 passes the one, newer versions the other."""
+    if isinstance(value, Mapping):
+        return {key: canonical_numbers(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [canonical_numbers(entry) for entry in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def validate(value: Any, schema: str, what: str) -> None:
