@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,14 +42,18 @@ def build_and_kill(store: Path, nix: Path, sign: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def killed_and_resumed(smoke: Path, newer_nix: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+def killed_and_resumed(
+    smoke: Path, newer_nix: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Finished]]:
     """A clean store in which a newer Nix was killed during the second segment and then built the smoke job again."""
     store = tmp_path_factory.mktemp("store")
     copied = nixw("copy", "--no-check-sigs", "--to", str(store), *environments())
     assert copied.status == 0, copied.log
     log = build_and_kill(store, newer_nix, "> wan22-train segment 1, step ")
     assert "wan22-train segment 1, step" in log.splitlines()[-1], log[-3000:]
-    return store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
+    yield store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
+    subprocess.run(["chmod", "-R", "u+w", store], check=True)
+    shutil.rmtree(store)
 
 
 def test_killed_training_repeats_only_the_unfinished_segment(killed_and_resumed: tuple[Path, Finished]) -> None:
