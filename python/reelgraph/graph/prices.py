@@ -19,8 +19,3 @@ class Price:
     def cost(self, seconds: float) -> Decimal:
         """Return what ``seconds`` cost, rounded up to a cent."""
         return (self.hourly * Decimal(str(seconds)) / 3600).quantize(CENT, ROUND_UP)
-
-
-def lease_price() -> Price | None:
-    """Return the price of the open lease, or None without one."""
-    return None

@@ -1,1 +1,0 @@
-"""Model weights: locked like wheels, fetched or brought in by hand, and used only where their licence lets us."""
