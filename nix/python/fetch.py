@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 # A source distribution is wanted as a file, never built: these stand in for the build backends that pip asks for metadata.
@@ -40,6 +42,14 @@ def write_backends(directory: Path) -> None:
         (folder / f"{module}.py").write_text(BACKEND)
 
 
+def report() -> None:
+    """Say every few seconds that a big file is still on its way."""
+    start = time.monotonic()
+    while True:
+        time.sleep(5)
+        print(f"{os.environ['name']}: fetching, {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Run pip download with the machine's own configuration files in their usual places."""
     here = Path.cwd()
@@ -67,4 +77,5 @@ def main() -> None:
     shutil.copyfile(files[0], os.environ["out"])
 
 
+threading.Thread(target=report, daemon=True).start()
 main()
