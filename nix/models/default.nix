@@ -53,12 +53,14 @@ let
   fromHub =
     name: model:
     let
-      locked =
+      usable =
         value:
-        if model.revision == null then
-          throw "reelgraph: model '${name}' is not locked: its revision and hashes are not known here; run: reel models lock ${name}"
-        else
-          value;
+        permit "model '${name}'" [ name ] (
+          if model.revision == null then
+            throw "reelgraph: model '${name}' is not locked: its revision and hashes are not known here; run: reel models lock ${name}"
+          else
+            value
+        );
       files = builtins.listToAttrs (
         map (entry: {
           name = entry.path;
@@ -68,9 +70,9 @@ let
       joined = python.script {
         name = "reel-model-${name}";
         file = ./join.py;
-        links = permit "model '${name}'" [ name ] (locked (builtins.toJSON files));
-        manifest = builtins.toJSON (manifest model);
-        description = builtins.toJSON (description name model);
+        links = usable (builtins.toJSON files);
+        manifest = usable (builtins.toJSON (manifest model));
+        description = usable (builtins.toJSON (description name model));
         passAsFile = [
           "links"
           "manifest"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from contextlib import contextmanager
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -59,7 +59,7 @@ class Office:
     clock: AccountClock
     said: list[str] = field(default_factory=list)
     transport: Callable[[], httpx.BaseTransport] = lambda: httpx.HTTPTransport(verify=_NO_TLS)
-    timeout: float = 0.2
+    timeout: float = 0.1
 
     def credentials(self, password: str = PASSWORD) -> Credentials:
         """Return credentials read from a private file."""
@@ -77,8 +77,8 @@ class Office:
     def quote(self, hours: int = 10) -> Quote:
         """Return the cheapest quote for a GPU of 20 GB or more."""
         desk = self.desk()
-        ranking = rank("robot", desk.provider.offers(), Wanted(Decimal(hours), 20, (8, 0)), desk.clock.now())
-        return ranking.quotes[0]
+        offers = desk.provider.offers()
+        return rank("robot", offers, Wanted(Decimal(hours), 20, (8, 0)), desk.now()).quotes[0]
 
     def rent(self, hours: int = 10, **more: object) -> Lease:
         """Order the cheapest machine for real."""

@@ -35,7 +35,7 @@ FAULTS = (
     "rate-limit",
     "late",
 )
-_STALL_SECONDS = 0.4
+_STALL_SECONDS = 0.2
 
 
 def addon(net: str = "1.70", gross: str = "2.02") -> dict[str, Any]:
@@ -63,7 +63,12 @@ def auction(
     return {
         "id": number,
         "name": "Server Auction",
-        "description": ["AMD EPYC 7502P", "4x RAM 64 GB DDR4", "2x SSD U.2 NVMe 1,92 TB Datacenter", *([gpu] if gpu else [])],
+        "description": [
+            "AMD EPYC 7502P",
+            "4x RAM 64 GB DDR4",
+            "2x SSD U.2 NVMe 1,92 TB Datacenter",
+            *([gpu] if gpu else []),
+        ],
         "traffic": "unlimited",
         "dist": ["Rescue system"],
         "lang": ["en"],
@@ -83,7 +88,9 @@ def auction(
     }
 
 
-def standard(id: str, gpu: str, hourly: str, monthly: str, setup: str, locations: tuple[str, ...] = ("FSN1",)) -> dict[str, Any]:
+def standard(
+    id: str, gpu: str, hourly: str, monthly: str, setup: str, locations: tuple[str, ...] = ("FSN1",)
+) -> dict[str, Any]:
     """Return a standard product that is let at ``locations``."""
 
     def both(name: str, net: str) -> dict[str, str]:
@@ -98,7 +105,11 @@ def standard(id: str, gpu: str, hourly: str, monthly: str, setup: str, locations
         "lang": ["en"],
         "location": list(locations),
         "prices": [
-            {"location": place, "price": {**both("", monthly), **both("hourly_", hourly)}, "price_setup": both("", setup)}
+            {
+                "location": place,
+                "price": {**both("", monthly), **both("hourly_", hourly)},
+                "price_setup": both("", setup),
+            }
             for place in locations
         ],
         "orderable_addons": [addon()],
@@ -149,7 +160,9 @@ class Account:
             auction(3052442, "GeForce GTX 1080", "0.1500", "90.0000"),
             auction(3052443, None, "0.0800", "45.0000"),
         ]
-        self.products = [standard("GEX45", "NVIDIA RTX PRO™ 4000 Blackwell SFF Edition", "0.3402", "212.3000", "209.0000")]
+        self.products = [
+            standard("GEX45", "NVIDIA RTX PRO™ 4000 Blackwell SFF Edition", "0.3402", "212.3000", "209.0000")
+        ]
         self.currency = "EUR"
         self.keys: dict[str, str] = {}
         self.orders: list[Order] = []
@@ -158,6 +171,7 @@ class Account:
         self.ready_after = timedelta(minutes=7)
         self.listed_after = timedelta(minutes=1)
         self.late_after = timedelta(minutes=9)
+        self.new_address: str | None = None
         self.reservable = False
         self.transfer = False
         self.dated_cancellation: timedelta | None = None
@@ -188,8 +202,10 @@ class Account:
         for order in self.orders:
             if order.status == "in process" and order.machine is None and order.ready_at <= self.time:
                 number = order.product["id"] if isinstance(order.product["id"], int) else 2000000 + len(self.machines)
-                address = f"192.0.2.{len(self.machines) + 10}"
-                machine = Machine(number, address, order.product["name"], self.time + self.listed_after, order.fingerprint)
+                address = self.new_address or f"192.0.2.{len(self.machines) + 10}"
+                machine = Machine(
+                    number, address, order.product["name"], self.time + self.listed_after, order.fingerprint
+                )
                 machine.host_keys = list(self.rescue_host_keys)
                 self.machines[number] = order.machine = machine
                 order.status = "ready"
@@ -232,7 +248,9 @@ class Account:
                 case "POST", ["order", kind, "transaction"]:
                     return self._order(kind, form, late)
                 case "GET", ["order", kind, "transaction"]:
-                    listed = [order for order in self.orders if order.channel == kind and order.effective_at <= self.time]
+                    listed = [
+                        order for order in self.orders if order.channel == kind and order.effective_at <= self.time
+                    ]
                     return self._list([{"transaction": _transaction(order)} for order in listed])
                 case "GET", ["order", kind, "transaction", id]:
                     for order in self.orders:
@@ -240,7 +258,9 @@ class Account:
                             return 200, {"transaction": _transaction(order)}
                     return _error(404, "NOT_FOUND", "transaction not found")
                 case "GET", ["server"]:
-                    return self._list([{"server": self._server(machine)} for machine in self._listed()], "SERVER_NOT_FOUND")
+                    return self._list(
+                        [{"server": self._server(machine)} for machine in self._listed()], "SERVER_NOT_FOUND"
+                    )
                 case "GET", ["server", number]:
                     machine = next((machine for machine in self._listed() if machine.number == int(number)), None)
                     return (200, {"server": self._server(machine)}) if machine else _no_server(number)
@@ -263,9 +283,18 @@ class Account:
                     return _error(404, "NOT_FOUND", "no subnets found")
                 case "POST", ["boot", number, "rescue"]:
                     self.rescues.append(int(number))
-                    return 200, {"rescue": {"os": "linux", "active": True, "password": PASSWORD, "host_key": self.rescue_host_keys}}
+                    return 200, {
+                        "rescue": {
+                            "os": "linux",
+                            "active": True,
+                            "password": PASSWORD,
+                            "host_key": self.rescue_host_keys,
+                        }
+                    }
                 case "GET", ["reset", number]:
-                    return 200, {"reset": {"server_number": int(number), "type": self.reset_types, "operating_status": "running"}}
+                    return 200, {
+                        "reset": {"server_number": int(number), "type": self.reset_types, "operating_status": "running"}
+                    }
                 case "POST", ["reset", number]:
                     self.resets.append((int(number), form["type"][0]))
                     return 200, {"reset": {"server_number": int(number), "type": form["type"][0]}}
@@ -293,7 +322,13 @@ class Account:
         product = next((entry for entry in self._catalogue(kind) if str(entry["id"]) == form["product_id"][0]), None)
         key = form["authorized_key[]"][0]
         if product is None or key not in self.keys:
-            return _error(400, "INVALID_INPUT", "invalid input", missing=None, invalid=["product_id" if product is None else "authorized_key"])
+            return _error(
+                400,
+                "INVALID_INPUT",
+                "invalid input",
+                missing=None,
+                invalid=["product_id" if product is None else "authorized_key"],
+            )
         self._next += 1
         delay = self.late_after if late else timedelta(0)
         id = f"B20261123-{3000000 + self._next}-{251478 + self._next}"
@@ -340,7 +375,9 @@ class Account:
         if self.reservable and reserve is None:
             return _error(400, "INVALID_INPUT", "invalid input", missing=["reserve_location"], invalid=None)
         if not self.reservable and reserve == ["true"]:
-            return _error(409, "SERVER_CANCELLATION_RESERVE_LOCATION_FALSE_ONLY", "it is not possible to reserve the location")
+            return _error(
+                409, "SERVER_CANCELLATION_RESERVE_LOCATION_FALSE_ONLY", "it is not possible to reserve the location"
+            )
         assert form["cancellation_date"] == ["now"]
         machine.cancelled_for = self.time.date() + (self.dated_cancellation or timedelta(0))
         self.cancelled.append(number)
@@ -355,8 +392,13 @@ def _transaction(order: Order) -> dict[str, Any]:
         "status": order.status,
         "server_number": machine.number if machine else None,
         "server_ip": machine.address if machine else None,
-        "authorized_key": [{"key": {"name": "reelgraph", "fingerprint": order.fingerprint, "type": "ED25519", "size": 256}}],
-        "host_key": [{"key": {"fingerprint": name, "type": "ED25519", "size": 256}} for name in (machine.host_keys if machine else [])],
+        "authorized_key": [
+            {"key": {"name": "reelgraph", "fingerprint": order.fingerprint, "type": "ED25519", "size": 256}}
+        ],
+        "host_key": [
+            {"key": {"fingerprint": name, "type": "ED25519", "size": 256}}
+            for name in (machine.host_keys if machine else [])
+        ],
         "comment": None,
         "product": {"id": order.product["id"], "name": order.product["name"]},
         "addons": ["primary_ipv4"],
@@ -403,7 +445,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reply(*_error(401, "UNAUTHORIZED", "Unauthorized"))
         fault = account.fault(method, path)
         if fault == "rate-limit":
-            return self._reply(*_error(403, "RATE_LIMIT_EXCEEDED", "rate limit exceeded", max_requests=200, interval=600))
+            return self._reply(
+                *_error(403, "RATE_LIMIT_EXCEEDED", "rate limit exceeded", max_requests=200, interval=600)
+            )
         if fault == "page-before":
             return self._send(502, b"<html>Bad Gateway</html>", "text/html")
         if fault == "error-before":

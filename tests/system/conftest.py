@@ -26,7 +26,9 @@ class Finished:
     @property
     def built_stages(self) -> list[str]:
         """The names of the stages that were built, in order (``<set>-<stage>``)."""
-        lines = [line for line in self.log.splitlines() if line.startswith("building '/nix/store/") and "-reel-" in line]
+        lines = [
+            line for line in self.log.splitlines() if line.startswith("building '/nix/store/") and "-reel-" in line
+        ]
         return [line.split("-reel-", 1)[1].removesuffix("...").removesuffix("'").removesuffix(".drv") for line in lines]
 
 
@@ -50,7 +52,9 @@ def nixw(*arguments: str | Path, nix: Path | None = None, cwd: Path = ROOT) -> F
     return Finished(process.wait(), output, "".join(log))
 
 
-def output_paths(attributes: list[str], *, flake: str | Path = ROOT, store: Path | None = None, nix: Path | None = None) -> list[str]:
+def output_paths(
+    attributes: list[str], *, flake: str | Path = ROOT, store: Path | None = None, nix: Path | None = None
+) -> list[str]:
     """Build ``attributes`` of a flake and return their output paths in order."""
     where = ["--store", store] if store else []
     installables = [f"{flake}#{attribute}" for attribute in attributes]

@@ -21,7 +21,14 @@ from builder_desk import CAPS, AccountClock, Office, agree, quick_keys
 from builder_robot import FAULTS, Account, Machine, Order, Service
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from reelgraph.builder import journal
 from reelgraph.builder.cancel import cancel_lease, cancel_server
@@ -31,7 +38,7 @@ from reelgraph.builder.wait import wait
 from reelgraph.builder.watch import ask_account, watch_once
 from reelgraph.errors import StageError
 
-SCHEDULES = 100
+SCHEDULES = 1000
 PRODUCTION = 111
 _write_synced = journal._write_synced
 
@@ -80,7 +87,10 @@ class Transport(httpx.HTTPTransport):
 
 # Most requests pass; a stall takes real time, so it is rarer than a closed connection with the same meaning.
 requests_faults = st.lists(
-    st.one_of(st.none(), st.none(), st.none(), st.sampled_from([fault for fault in FAULTS if not fault.startswith("stall")])), max_size=10
+    st.one_of(
+        st.none(), st.none(), st.none(), st.sampled_from([fault for fault in FAULTS if not fault.startswith("stall")])
+    ),
+    max_size=10,
 )
 order_faults = st.one_of(st.none(), st.sampled_from(FAULTS))
 kill_points = st.one_of(st.none(), st.none(), st.integers(0, 30))
@@ -92,7 +102,12 @@ class Renting(RuleBasedStateMachine):
     service: Service
     transport: Transport
 
-    @initialize(reservable=st.booleans(), vanishes=st.booleans(), slow=st.sampled_from([2, 7, 45]), listed=st.sampled_from([0, 3, 25]))
+    @initialize(
+        reservable=st.booleans(),
+        vanishes=st.booleans(),
+        slow=st.sampled_from([2, 7, 45]),
+        listed=st.sampled_from([0, 3, 25]),
+    )
     def open(self, reservable: bool, vanishes: bool, slow: int, listed: int) -> None:
         self.account = Account()
         self.account.reservable, self.account.vanishes = reservable, vanishes
@@ -132,12 +147,16 @@ class Renting(RuleBasedStateMachine):
         return [lease for lease in self.leases().values() if lease.is_open]
 
     def machine_of(self, lease: Lease) -> Machine | None:
-        return next((machine for machine in self.account.billed().values() if machine.fingerprint == lease.fingerprint), None)
+        return next(
+            (machine for machine in self.account.billed().values() if machine.fingerprint == lease.fingerprint), None
+        )
 
     # Steps
 
     @rule(faults=requests_faults, kill=kill_points, order_fault=order_faults, another=st.booleans(), test=st.booleans())
-    def order(self, faults: list[str | None], kill: int | None, order_fault: str | None, another: bool, test: bool) -> None:
+    def order(
+        self, faults: list[str | None], kill: int | None, order_fault: str | None, another: bool, test: bool
+    ) -> None:
         offers, products = list(self.account.auctions), list(self.account.products)
         if not self.account.auctions:
             self.account.auctions = Account().auctions
@@ -146,7 +165,12 @@ class Renting(RuleBasedStateMachine):
             try:
                 quote = self.office.quote()
                 place_order(
-                    self.office.desk(), quote, caps=None if test else CAPS, confirm=agree, another=another, declared=[PRODUCTION]
+                    self.office.desk(),
+                    quote,
+                    caps=None if test else CAPS,
+                    confirm=agree,
+                    another=another,
+                    declared=[PRODUCTION],
                 )
             except StageError as error:
                 self.office.said.append(str(error))
@@ -268,7 +292,9 @@ class Renting(RuleBasedStateMachine):
     @invariant()
     def every_billed_machine_is_in_the_journal(self) -> None:
         orders = [order for order in self.account.orders if self.costs(order)]
-        forgotten = [order for order in orders if order.fingerprint not in {lease.fingerprint for lease in self.open_leases()}]
+        forgotten = [
+            order for order in orders if order.fingerprint not in {lease.fingerprint for lease in self.open_leases()}
+        ]
         if not forgotten:
             return
         # A person closed an ambiguous lease too early: the next look must bring it to light.

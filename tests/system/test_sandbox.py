@@ -81,10 +81,21 @@ PIPELINE = """arguments: {
 
 
 def test_a_stage_reaches_neither_network_nor_clock_nor_files_outside_its_inputs(checkout: Path) -> None:
-    outside = ["/etc/hostname", "/root", "/home", "/usr", "/var", "/etc/ssl", "/etc/pip.conf", str(checkout / "README.md")]
+    outside = [
+        "/etc/hostname",
+        "/root",
+        "/home",
+        "/usr",
+        "/var",
+        "/etc/ssl",
+        "/etc/pip.conf",
+        str(checkout / "README.md"),
+    ]
     (checkout / "python/reelgraph/stages/probe.py").write_text(PROBE)
     (checkout / "python/reelgraph/schemas/probe.parameters.json").write_text(json.dumps(SCHEMA))
-    definition = '{ name = "probe"; kind = "probe"; environment = "runner"; inputs = { }; schemas = [ ]; modules = [ ]; }'
+    definition = (
+        '{ name = "probe"; kind = "probe"; environment = "runner"; inputs = { }; schemas = [ ]; modules = [ ]; }'
+    )
     (checkout / "nix/stages/probe.nix").write_text(definition)
     (checkout / "nix/pipelines/default.nix").write_text(PIPELINE)
     with socket.create_server(("127.0.0.1", 0)) as server:

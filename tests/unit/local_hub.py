@@ -1,26 +1,27 @@
 """A hub on loopback: the part of its HTTP API that huggingface_hub uses, with faults on demand.
 
-Small files are answered directly, large ones by a redirect to a second host (the content network), as the real one does.
+Small files are answered directly, large ones by a redirect to a second host (the content network), as by the real one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import random
+import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_secretTokenThatMustNeverBeSeen"
-PAGE = 3
 
 
 @dataclass(frozen=True)
 class Fault:
-    """How one request goes wrong: a status with the hub's own error code, or a body that is cut, altered, or too long."""
+    """How one request goes wrong: a status with the hub's own error code, or a body that is cut or altered."""
 
     status: int = 0
     code: str = ""
@@ -61,16 +62,16 @@ class Repository:
         return path in self.generated or len(self.files[path]) >= self.large
 
     def describe(self, path: str) -> dict[str, object]:
-        """Return the file's entry in the tree."""
+        """Return the file's entry in the list of files."""
         if path in self.generated:
             size, sha256, _ = self.generated[path]
         else:
             size, sha256 = len(self.files[path]), hashlib.sha256(self.files[path]).hexdigest()
         content = f"pointer to {sha256}".encode() if self.is_large(path) else self.files[path]
-        entry: dict[str, object] = {"type": "file", "path": path, "size": size}
-        entry["oid"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        entry: dict[str, object] = {"rfilename": path, "size": size}
+        entry["blobId"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         if self.is_large(path):
-            entry["lfs"] = {"oid": sha256, "size": size, "pointerSize": 130}
+            entry["lfs"] = {"sha256": sha256, "size": size, "pointerSize": 130}
         return entry
 
     def read(self, path: str, start: int, end: int) -> bytes:
@@ -114,7 +115,7 @@ class LocalHub:
             server.server_close()
 
     def fail(self, path: str, *faults: Fault) -> None:
-        """Let the next requests for a file (or for ``tree``, ``revision``) go wrong, one fault each."""
+        """Let the next requests for a file (or for ``revision``, the list of files) go wrong, one fault each."""
         self._faults.setdefault(path, deque()).extend(faults)
 
     def next_fault(self, path: str) -> Fault | None:
@@ -176,15 +177,11 @@ def _handler(hub: LocalHub, where: str) -> type[BaseHTTPRequestHandler]:
             revision = path.split("/")[3]
             if revision not in ("main", repository.revision):
                 self._refuse(404, "RevisionNotFound")
-            elif verb == "revision":
-                self._json({"id": name, "sha": repository.revision, "siblings": []})
             else:
                 paths = sorted({*repository.files, *repository.generated})
-                start = int(parse_qs(urlsplit(self.path).query).get("cursor", ["0"])[0])
-                more = f"{hub.endpoint}{urlsplit(self.path).path}?recursive=true&cursor={start + PAGE}"
-                link = (("Link", f'<{more}>; rel="next"'),) if start + PAGE < len(paths) else ()
-                folders = [{"type": "directory", "path": "folder", "oid": "0" * 40}] if start == 0 else []
-                self._json([*folders, *(repository.describe(file) for file in paths[start : start + PAGE])], link)
+                with_files = parse_qs(urlsplit(self.path).query).get("blobs") == ["true"]
+                files = [repository.describe(path) if with_files else {"rfilename": path} for path in paths]
+                self._json({"id": name, "sha": repository.revision, "siblings": files})
 
         def _resolve(self, path: str, token: str | None, body: bool) -> None:
             name, _, rest = path.partition("/resolve/")
@@ -232,7 +229,7 @@ def _handler(hub: LocalHub, where: str) -> type[BaseHTTPRequestHandler]:
             if stop < end:
                 self.wfile.flush()
                 self.close_connection = True
-                self.connection.close()
+                self.connection.shutdown(socket.SHUT_RDWR)
 
         def _fails(self, what: str, only_status: bool = False) -> bool:
             waiting = hub._faults.get(what)
@@ -293,11 +290,4 @@ def _handler(hub: LocalHub, where: str) -> type[BaseHTTPRequestHandler]:
 
 def pseudo_random(size: int, seed: int = 0) -> bytes:
     """Return ``size`` bytes that look random and are the same every time."""
-    blocks = (hashlib.sha256(b"%d:%d" % (seed, index)).digest() for index in range(size // 32 + 1))
-    return b"".join(blocks)[:size]
-
-
-def pieces(size: int, step: int = 1 << 18) -> Iterator[tuple[int, int]]:
-    """Yield the ranges that cover ``size`` bytes."""
-    for start in range(0, size, step):
-        yield start, min(size, start + step)
+    return random.Random(seed).randbytes(size)

@@ -47,7 +47,9 @@ def cancel_server(desk: Desk, number: int, minutes: float, *, confirmed: bool) -
     if open_leases := [lease for lease in leases if lease.is_open]:
         return cancel_lease(desk, open_leases[-1], minutes)
     if not leases and not confirmed:
-        raise StageError(f"server {number} is in no lease of the journal and may be anything; confirm the number to end it")
+        raise StageError(
+            f"server {number} is in no lease of the journal and may be anything; confirm the number to end it"
+        )
     lease = leases[-1] if leases else Lease(f"server-{number}", desk.now(), state=State.READY, server=number)
     _end(desk, lease, Deadline(desk.clock, minutes * 60))
     return _still_costs(desk, number)
@@ -71,14 +73,17 @@ def _with_number(desk: Desk, lease: Lease, deadline: Deadline) -> Lease:
             return lease
         if lease.state is State.AMBIGUOUS:
             raise StageError(
-                f"{lease.description}: nobody knows whether there is a machine; look at the provider's web page, end what is "
+                f"{lease.description}: nobody knows whether there is a machine; look at the provider's web page, end "
+                "what is "
                 "there with 'reel builder cancel --server NUMBER', then run 'reel builder resolve --no-machine'"
             )
         desk.say(f"{lease.description}: has no machine yet that could be cancelled; {deadline.left / 60:.0f} min left")
         if not deadline.wait(RETRY_SECONDS):
             raise StageError(
-                f"{lease.description} is NOT cancelled: the provider has not handed over its machine, and an order itself "
-                "cannot be cancelled; run 'reel builder cancel' again, or leave 'reel builder watch' running, which will"
+                f"{lease.description} is NOT cancelled: the provider has not handed over its machine, and an order "
+                "itself "
+                "cannot be cancelled; run 'reel builder cancel' again, or leave 'reel builder watch' running, which "
+                "will"
             )
 
 
@@ -118,7 +123,8 @@ def _end(desk: Desk, lease: Lease, deadline: Deadline) -> None:
             deadline.wait(error.seconds)
         if seen < LOOKS and not deadline.wait(LOOK_SECONDS if seen else RETRY_SECONDS):
             raise StageError(
-                f"server {number} is NOT verified as cancelled ({problem or 'looked at too few times'}); it may still be "
+                f"server {number} is NOT verified as cancelled ({problem or 'looked at too few times'}); it may "
+                "still be "
                 "billed: run 'reel builder cancel' again and look at the provider's web page"
             )
 
@@ -147,7 +153,12 @@ def _clean_up(desk: Desk, lease: Lease) -> list[str]:
             desk.provider.delete_key(lease.fingerprint)
         except StageError as error:
             desk.say(f"the SSH key {lease.fingerprint} stays at the provider ({error}); delete it in its web page")
-    _note(desk, lease, "closed", outcome="cancelled and verified" + "".join(f"; still there: {item}" for item in leftovers))
+    _note(
+        desk,
+        lease,
+        "closed",
+        outcome="cancelled and verified" + "".join(f"; still there: {item}" for item in leftovers),
+    )
     return leftovers
 
 

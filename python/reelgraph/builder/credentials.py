@@ -30,7 +30,9 @@ def check_private(path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        raise StageError(f"{path}: cannot be read ({error.strerror}); see docs/builder.md for what belongs in it", status=3) from error
+        raise StageError(
+            f"{path}: cannot be read ({error.strerror}); see docs/builder.md for what belongs in it", status=3
+        ) from error
     if not stat.S_ISREG(status.st_mode):
         raise StageError(f"{path}: is not a regular file", status=3)
     if status.st_uid != os.geteuid():
@@ -41,7 +43,7 @@ def check_private(path: Path) -> None:
 
 
 def read_credentials(path: Path) -> Credentials:
-    """Read ``{"url", "user", "password"}``, refusing a file that others can read and a connection that others can hear."""
+    """Read ``{"url", "user", "password"}``, unless others can read the file or listen to the connection."""
     check_private(path)
     value = read_json(path)
     validate(value, "builder-credentials", path.name)
@@ -54,7 +56,7 @@ def read_credentials(path: Path) -> Credentials:
 
 
 class RefusedCredentials:
-    """Remembers that a provider refused a credentials file, so that no later run is counted as one more failed login."""
+    """Remembers that a provider refused a credentials file, so that no later run is one more failed login."""
 
     def __init__(self, folder: Path) -> None:
         self._marker = folder / "refused-credentials"
@@ -63,7 +65,8 @@ class RefusedCredentials:
         """Raise a StageError if this file, unchanged, was refused before."""
         if self._marker.is_file() and self._marker.read_text(encoding="utf-8") == self._state(file):
             raise StageError(
-                f"{file}: the provider refused these credentials before, and three failed logins lock your address out; "
+                f"{file}: the provider refused these credentials before, and three failed logins lock your address "
+                "out; "
                 f"mend the file, or delete {self._marker} to try them again",
                 status=3,
             )

@@ -24,7 +24,7 @@ class Desk:
     say: Callable[[str], None]
 
     def now(self) -> datetime:
-        """Return the provider's time, or this machine's before the provider said anything; only the former decides money."""
+        """Return the provider's time, or this machine's before the provider said anything."""
         return self.provider.time() or self.clock.now()
 
     def leases(self) -> dict[str, Lease]:
@@ -50,5 +50,7 @@ def choose(leases: dict[str, Lease], id: str | None) -> Lease:
     if not open_leases:
         raise StageError("the journal has no open lease")
     if len(open_leases) > 1:
-        raise StageError(f"several leases are open ({'; '.join(lease.description for lease in open_leases)}); name one", status=2)
+        raise StageError(
+            f"several leases are open ({'; '.join(lease.description for lease in open_leases)}); name one", status=2
+        )
     return open_leases[0]

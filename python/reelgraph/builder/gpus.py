@@ -13,7 +13,7 @@ from reelgraph.stage import validate
 
 # A line with one of these words is about a graphics card, whether the table knows it or not.
 _ABOUT_GPU = re.compile(r"\b(nvidia|geforce|quadro|tesla|rtx|gtx|radeon|gpu|grafikkarte|graphics card)\b")
-_COUNT = re.compile(r"^(\d+)\s*[x×]\s*(?=[a-z])")
+_COUNT = re.compile(r"^(\d+)\s*[x\u00d7]\s*(?=[a-z])")
 _MEMORY = re.compile(r"[\s,(]+(\d+)\s*gb\b.*$")
 _FILLER = re.compile(r"\b(nvidia|geforce|generation|workstation|edition|gpu|graphics card|grafikkarte)\b")
 

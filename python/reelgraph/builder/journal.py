@@ -59,7 +59,8 @@ class Journal:
             return _parse_line(line)
         except (ValueError, StageError) as error:
             raise StageError(
-                f"{self._file}: line {number} cannot be read ({error}); look at the provider's web page for machines that "
+                f"{self._file}: line {number} cannot be read ({error}); look at the provider's web page for machines "
+                "that "
                 "are billed, cancel them with 'reel builder cancel --server NUMBER', then mend or move the journal"
             ) from error
 
@@ -80,7 +81,9 @@ class Journal:
                 if new:
                     _sync_folder(self.folder)
         except OSError as error:
-            raise StageError(f"{self._file}: cannot be written ({error.strerror}); nothing is ordered without it") from error
+            raise StageError(
+                f"{self._file}: cannot be written ({error.strerror}); nothing is ordered without it"
+            ) from error
 
     @contextmanager
     def ordering(self) -> Iterator[None]:

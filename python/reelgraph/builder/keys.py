@@ -46,7 +46,9 @@ def read_key(private: Path) -> KeyPair:
     try:
         return KeyPair(private, public.read_text(encoding="utf-8").strip())
     except OSError as error:
-        raise StageError(f"{public}: cannot be read ({error.strerror}); the public half must lie beside {private}", status=3) from error
+        raise StageError(
+            f"{public}: cannot be read ({error.strerror}); the public half must lie beside {private}", status=3
+        ) from error
 
 
 def md5_fingerprint(public: str) -> str:

@@ -30,7 +30,7 @@ _OPEN = {State.AMBIGUOUS, State.ORDERED, State.READY, State.GONE}
 
 @dataclass
 class Lease:
-    """One intent to rent a machine and what became of it. ``quote`` is None for a machine that was named by number only."""
+    """One intent to rent a machine and what became of it; ``quote`` is None for a machine named by number only."""
 
     id: str
     started_at: datetime
@@ -100,7 +100,7 @@ def known_servers(entries: Iterable[Entry]) -> set[int]:
 
 
 def orders_since(entries: Iterable[Entry], moment: datetime) -> int:
-    """Return how many orders, tests among them, were sent after ``moment``; one with a later time than now counts too."""
+    """Return how many orders, tests among them, were sent after ``moment``, also those with a time to come."""
     return sum(1 for entry in entries if entry.event == "sending" and entry.at > moment)
 
 

@@ -61,9 +61,9 @@ def place_order(
     allows a second open lease, ``declared`` are machines of the account that have nothing to do with this project.
     """
     with desk.journal.ordering():
-        check_fresh(quote, desk.clock.now())
         _close_unsent(desk)
         reconcile(desk)
+        check_fresh(quote, desk.now())
         _check_journal(desk, another)
         for number in declared:
             desk.journal.append(ACCOUNT, "known-server", server=number)
@@ -100,7 +100,8 @@ def place_order(
             raise
         except FateUnknown as error:
             raise StageError(
-                f"lease {id}: nobody knows whether the order of {quote.channel} {quote.offer} went through ({error}); it is "
+                f"lease {id}: nobody knows whether the order of {quote.channel} {quote.offer} went through "
+                f"({error}); it is "
                 "not sent again; run 'reel builder resolve'"
             ) from error
         note_transaction(desk, desk.lease(id), transaction)
@@ -116,7 +117,9 @@ def note_transaction(desk: Desk, lease: Lease, transaction: Transaction) -> None
         try:
             desk.journal.append(lease.id, "ordered", transaction=transaction.id)
         except StageError as error:
-            raise StageError(f"order {transaction.id} was taken, and that could not be written down ({error})") from error
+            raise StageError(
+                f"order {transaction.id} was taken, and that could not be written down ({error})"
+            ) from error
         if lease.test:
             desk.say(f"the provider took the test of {lease.description} for a real order: {transaction.id}; cancel it")
     if transaction.status == "cancelled":
@@ -143,7 +146,9 @@ def reconcile(desk: Desk) -> None:
         matches = [found for found in listed if lease.fingerprint in found.fingerprints]
         if len(matches) > 1:
             numbers = ", ".join(f"{found.id} (server {found.server})" for found in matches)
-            raise StageError(f"{lease.description}: the provider lists several orders with its key: {numbers}; see its web page")
+            raise StageError(
+                f"{lease.description}: the provider lists several orders with its key: {numbers}; see its web page"
+            )
         if matches and (lease.is_open or matches[0].status != "cancelled"):
             desk.say(f"{lease.description}: the provider has the order, {matches[0].id}")
             note_transaction(desk, lease, matches[0])
@@ -172,22 +177,33 @@ def clear(desk: Desk, lease: Lease, confirm: Callable[[str], str]) -> None:
     lease = resolve(desk, lease)
     if not lease.is_open:
         raise StageError(f"{lease.description} is {lease.state.value} ({lease.outcome}), so there is nothing to clear")
+    if lease.state is State.ORDERED:
+        raise StageError(f"{lease.description}: the provider has this order; end it with 'reel builder cancel'")
     if lease.server is not None and desk.provider.server(lease.server) is not None:
         raise StageError(f"{lease.description}: the provider lists this machine; end it with 'reel builder cancel'")
     wanted = f"no machine {lease.id}"
-    question = f"The provider's web page shows no order and no machine of {lease.description}? Type '{wanted}'"
+    question = (
+        f"If neither an order nor a machine of {lease.description} is on the web page of the provider, type '{wanted}'"
+    )
     if confirm(question).strip() != wanted:
         raise StageError(f"{lease.description} stays {lease.state.value}")
     desk.journal.append(lease.id, "closed", outcome="cleared by a person: no machine")
 
 
 def unexplained(desk: Desk) -> list[int]:
-    """Return the account's machines that neither the journal nor a person has named."""
+    """Return the account's machines that neither an open lease nor a person accounts for.
+
+    A machine of a lease that is closed must be cancelled, or it is as unexplained as any other.
+    """
     entries = desk.journal.entries()
-    known = known_servers(entries)
-    for lease in fold(entries).values():
-        known |= {lease.server} if lease.server is not None else set()
-    return sorted(server.number for server in desk.provider.servers() if server.number not in known)
+    leases = fold(entries).values()
+    known = known_servers(entries) | {lease.server for lease in leases if lease.is_open}
+    ended = {lease.server for lease in leases if not lease.is_open}
+    return sorted(
+        server.number
+        for server in desk.provider.servers()
+        if server.number not in known and not (server.number in ended and server.cancelled)
+    )
 
 
 def _close_unsent(desk: Desk) -> None:
@@ -212,7 +228,9 @@ def _check_journal(desk: Desk, another: bool) -> None:
     entries = desk.journal.entries()
     open_leases = [lease for lease in fold(entries).values() if lease.is_open]
     if ambiguous := [lease for lease in open_leases if lease.state is State.AMBIGUOUS]:
-        raise StageError(f"{ambiguous[0].description}: its fate is unknown; run 'reel builder resolve' before any other order")
+        raise StageError(
+            f"{ambiguous[0].description}: its fate is unknown; run 'reel builder resolve' before any other order"
+        )
     if open_leases and not another:
         named = "; ".join(lease.description for lease in open_leases)
         raise StageError(f"{named} is open; cancel it first, or say --another-lease to rent a second machine")
@@ -236,13 +254,16 @@ def _check_account(desk: Desk) -> None:
     if numbers := unexplained(desk):
         named = ", ".join(map(str, numbers))
         raise StageError(
-            f"the account has machines that the journal does not know: server {named}; cancel what should not be there, or "
+            f"the account has machines that the journal does not know: server {named}; cancel what should not be "
+            "there, or "
             "name those that have nothing to do with Reelgraph with --known-server NUMBER"
         )
 
 
 def _confirm_total(quote: Quote, confirm: Callable[[str], str]) -> None:
     total = show_amount(quote.total.gross, quote.terms.currency)
-    question = f"{quote.name} ({quote.gpu_model}) for {quote.hours} h costs {total} with tax. Type the total to order it"
+    question = (
+        f"{quote.name} ({quote.gpu_model}) for {quote.hours} h costs {total} with tax. Type the total to order it"
+    )
     if confirm(question).strip() != total:
         raise StageError(f"the typed total is not '{total}'; nothing was ordered")

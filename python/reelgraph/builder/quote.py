@@ -1,4 +1,4 @@
-"""From what a provider offers to a quote: GPUs that are strong enough, ranked by what the planned lease costs in all."""
+"""From a provider's offers to a quote: GPUs that are strong enough, ranked by what the planned lease costs."""
 
 from __future__ import annotations
 
@@ -88,7 +88,15 @@ def rank(provider: str, offers: list[Offer], wanted: Wanted, fetched_at: datetim
                 fetched_at=fetched_at,
             )
         )
-    quotes.sort(key=lambda quote: (quote.total.gross, quote.terms.hourly.gross, quote.channel, quote.offer, quote.location or ""))
+    quotes.sort(
+        key=lambda quote: (
+            quote.total.gross,
+            quote.terms.hourly.gross,
+            quote.channel,
+            quote.offer,
+            quote.location or "",
+        )
+    )
     return Ranking(quotes, sorted(set(left_out)))
 
 
@@ -107,7 +115,8 @@ def check_fresh(quote: Quote, now: datetime) -> None:
     if not timedelta(0) <= age <= FRESH:
         minutes = int(FRESH.total_seconds() // 60)
         raise StageError(
-            f"the quote for {quote.channel} {quote.offer} was fetched at {as_text(quote.fetched_at)}, it is {as_text(now)}; "
+            f"the quote for {quote.channel} {quote.offer} was fetched at {as_text(quote.fetched_at)}, it is "
+            f"{as_text(now)}; "
             f"only one of the last {minutes} minutes can be ordered, so run find-cheapest-gpu again"
         )
 
@@ -118,7 +127,9 @@ def check_unchanged(quote: Quote, offer: Offer | None) -> None:
     if offer is None:
         raise StageError(f"{what} is no longer offered; run find-cheapest-gpu again")
     if offer.terms != quote.terms:
-        raise StageError(f"{what} changed its price since it was quoted; run find-cheapest-gpu again and look at the new one")
+        raise StageError(
+            f"{what} changed its price since it was quoted; run find-cheapest-gpu again and look at the new one"
+        )
     if quote.gpu_line not in offer.description:
         raise StageError(f"{what} no longer says '{quote.gpu_line}'; run find-cheapest-gpu again")
 

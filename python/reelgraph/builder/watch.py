@@ -16,6 +16,7 @@ from reelgraph.builder.desk import Desk
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.money import show_amount
 from reelgraph.builder.order import reconcile, unexplained
+from reelgraph.builder.provider import CredentialsRefused
 from reelgraph.errors import StageError
 
 
@@ -32,6 +33,8 @@ def ask_account(desk: Desk) -> Account:
     try:
         reconcile(desk)
         return Account(tuple(unexplained(desk)), None)
+    except CredentialsRefused:
+        raise
     except StageError as error:
         return Account((), str(error))
 
@@ -44,7 +47,9 @@ def describe(lease: Lease, now: datetime) -> str:
     parts.append(f"{lease.age_hours(now):.1f} h old")
     if (cost := lease.cost(now)) and lease.quote:
         currency = lease.quote.terms.currency
-        parts.append(f"at most {show_amount(cost.gross, currency)} so far with tax ({show_amount(cost.net, currency)} without)")
+        parts.append(
+            f"at most {show_amount(cost.gross, currency)} so far with tax ({show_amount(cost.net, currency)} without)"
+        )
     if lease.expires_at is not None:
         left = (lease.expires_at - now).total_seconds() / 3600
         parts.append(f"ends {as_text(lease.expires_at)} ({f'in {left:.1f} h' if left > 0 else 'PAST ITS END'})")
@@ -90,6 +95,8 @@ def watch_once(desk: Desk, warn_minutes: float, cancel_minutes: float, gone: Cal
             try:
                 for item in cancel_lease(desk, lease, cancel_minutes):
                     problems.append(f"{lease.description}: {item} is still there and may cost")
+            except CredentialsRefused:
+                raise
             except StageError as error:
                 problems.append(str(error))
         elif lease.expires_at is not None and lease.expires_at - now <= timedelta(minutes=warn_minutes):

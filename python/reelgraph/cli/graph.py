@@ -12,14 +12,19 @@ from reelgraph.errors import StageError
 
 @click.command(name="graph")
 @click.argument("target")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.svg, FILE.html or FILE.json.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.svg, FILE.html or FILE.json."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the graph as JSON (schemas/reel-graph.json).")
 @click.option("--plain", is_flag=True, help="SVG without states, times and sizes: the same on every machine.")
-@click.option("--store", type=click.Path(path_type=Path), default=Path("/"), help="Look into the store below this directory.")
+@click.option(
+    "--store", type=click.Path(path_type=Path), default=Path("/"), help="Look into the store below this directory."
+)
 def command(target: str, output: Path | None, as_json: bool, plain: bool, store: Path) -> None:
     """Draw the stages that TARGET needs, coloured by what is built and what is not.
 
-    Columns are the runbook's steps, bands are episodes and the dataset; many episodes alike are folded into one band. In
+    Columns are the runbook's steps, bands are episodes and the dataset; many episodes alike are folded into one band.
+    In
     HTML, pointing at a stage shows what it needs and what needs it. Without -o the SVG goes to standard output.
 
     Example: reel graph wan22-smoke -o graph.html

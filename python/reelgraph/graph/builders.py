@@ -28,7 +28,11 @@ class Builder:
     def takes(self, system: str, features: frozenset[str]) -> bool:
         """Whether Nix sends a content-addressed derivation there."""
         offered = self.supported | self.mandatory
-        return system in self.systems and {*features, CONTENT_ADDRESSED} <= offered and self.mandatory <= {*features, CONTENT_ADDRESSED}
+        return (
+            system in self.systems
+            and {*features, CONTENT_ADDRESSED} <= offered
+            and self.mandatory <= {*features, CONTENT_ADDRESSED}
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def read_machines(checkout: Checkout) -> Machines:
 
 
 def parse_machines(text: str) -> list[Builder]:
-    """Return the builders of Nix's ``builders`` setting; ``@FILE`` names a file of further lines, which may be absent."""
+    """Return the builders of Nix's ``builders`` setting; ``@FILE`` names a file of lines, which may be absent."""
     builders: list[Builder] = []
     for line in text.replace(";", "\n").splitlines():
         line = line.split("#")[0].strip()

@@ -39,7 +39,9 @@ class Change:
         if self.kind == "code" and self.is_silent:
             return f"code {self.name}: only comments or layout differ"
         if self.kind in ("input", "model") and self.was is not None and self.now is not None:
-            return f"{self.kind} {self.name} differs" + (f" ({self.now})" if isinstance(self.now, str) and self.now else "")
+            return f"{self.kind} {self.name} differs" + (
+                f" ({self.now})" if isinstance(self.now, str) and self.now else ""
+            )
         if self.was is None:
             return f"{self.kind} {self.name} is new" + ("" if self.now in (None, "") else f": {_short(self.now)}")
         if self.now is None:
@@ -59,7 +61,9 @@ def own_changes(now: Derivation, was: Derivation, store: Store) -> list[Change]:
     ]
     features = [sorted(attributes.get("requiredSystemFeatures", [])) for attributes in (before, after)]
     if features[0] != features[1]:
-        changes.append(Change("features", "of its builder", ", ".join(features[0]) or "none", ", ".join(features[1]) or "none"))
+        changes.append(
+            Change("features", "of its builder", ", ".join(features[0]) or "none", ", ".join(features[1]) or "none")
+        )
     return changes
 
 
@@ -89,14 +93,17 @@ def input_changes(now: Derivation, was: Derivation, origins: Mapping[str, str | 
 
 
 def code_changes(store: Store, was: str, now: str) -> Iterator[Change]:
-    """Yield the files of a stage's code that differ; both folders must be in the store, else the code as a whole is named."""
+    """Yield the files of a stage's code that differ; or the code as a whole if it is not in the store."""
     if was == now:
         return
     folders = [store.file(path) for path in (was, now)]
     if not all(path and folder.is_dir() for path, folder in zip((was, now), folders, strict=True)):
         yield Change("code", "of the stage", was, was)
         return
-    texts = [{path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()} for folder in folders]
+    texts = [
+        {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+        for folder in folders
+    ]
     found = False
     for file in sorted({*texts[0], *texts[1]}):
         old, new = texts[0].get(file), texts[1].get(file)
@@ -114,14 +121,17 @@ def same_program(file: str, old: str, new: str) -> bool:
         if file.endswith(".json"):
             return json.loads(old) == json.loads(new)
         return file.endswith(".py") and ast.dump(_without_docstrings(old)) == ast.dump(_without_docstrings(new))
-    except ValueError:
+    except (SyntaxError, ValueError):
         return False
 
 
 def _without_docstrings(text: str) -> ast.Module:
     tree = ast.parse(text)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:]
     return tree
 
@@ -142,7 +152,7 @@ def package_changes(store: Store, was: Derivation, now: Derivation) -> Iterator[
 
 
 def environment_packages(store: Store, derivation: Derivation) -> dict[str, str] | None:
-    """Return the versions of the packages that a stage's derivation runs with by name, or None if that cannot be known."""
+    """Return the versions of the packages that a stage runs with by name, or None if that cannot be known."""
     environment = Path(derivation.builder).parents[1].as_posix()
     installed = store.file(environment) / "lib/python3.11/site-packages"
     if installed.is_dir():
@@ -165,14 +175,16 @@ def parameter_changes(was: Any, now: Any, name: str = "") -> Iterator[Change]:
         for index, (old, new) in enumerate(zip(was, now, strict=True)):
             yield from parameter_changes(old, new, f"{name}[{index}]")
     elif was != now:
-        yield Change("parameter", name, None if was is _ABSENT else json.dumps(was), None if now is _ABSENT else json.dumps(now))
+        yield Change(
+            "parameter", name, None if was is _ABSENT else json.dumps(was), None if now is _ABSENT else json.dumps(now)
+        )
 
 
 _ABSENT = object()
 
 
 def changed_files(was: Path, now: Path) -> list[str]:
-    """Return the names of the files that differ between two stage outputs, by their own records; [] if they have none."""
+    """Return the names of the files that differ between two outputs, as they record them; [] without records."""
     records = [path / "stage.json" for path in (was, now)]
     if not all(record.is_file() for record in records):
         return []
@@ -198,6 +210,15 @@ def matches_own_part(derivation: Derivation, built: Derivation, unknown: Set[str
     inputs, earlier = flat_inputs(now.pop("inputs")), flat_inputs(was.pop("inputs"))
     known = inputs.keys() - unknown
     return now == was and inputs.keys() == earlier.keys() and all(inputs[label] == earlier[label] for label in known)
+
+
+def nearness(derivation: Derivation, built: Derivation) -> int:
+    """Return how much of a stage's derivation an earlier build shares: environment, code, parameters, each input."""
+    now, was = derivation.attributes, built.attributes
+    inputs, earlier = flat_inputs(now["inputs"]), flat_inputs(was.get("inputs", {}))
+    shared = sum(earlier.get(label) == path for label, path in inputs.items())
+    same = (derivation.builder == built.builder, code_path(derivation) == code_path(built))
+    return shared + sum(same) + (now.get("parameters") == was.get("parameters"))
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""Nix derivations as values: read a .drv file, put built outputs in place of its inputs, and name the result as Nix does.
+"""Nix derivations as values: read a .drv file, put built outputs in place of its inputs, name the result as Nix does.
 
-A content-addressed derivation is built under the name that it has once its inputs' outputs are known (it is "resolved"),
-so that is the name to ask the store about. The format is described in Nix's manual, "Derivation" and "Store path".
+A content-addressed derivation is built under the name that it has once its inputs' outputs are known (it is then
+"resolved"), so that is the name to ask the store about. Nix's manual describes the format: "Derivation", "Store path".
 """
 
 from __future__ import annotations
@@ -60,8 +60,13 @@ class Derivation:
 
     def text(self) -> str:
         """Return the .drv file's text."""
-        outputs = _list(f"({_join(name, output.path, output.method, output.digest)})" for name, output in sorted(self.outputs.items()))
-        inputs = _list(f"({_quote(path)},{_strings(sorted(names))})" for path, names in sorted(self.input_derivations.items()))
+        outputs = _list(
+            f"({_join(name, output.path, output.method, output.digest)})"
+            for name, output in sorted(self.outputs.items())
+        )
+        inputs = _list(
+            f"({_quote(path)},{_strings(sorted(names))})" for path, names in sorted(self.input_derivations.items())
+        )
         environment = _list(f"({_join(name, value)})" for name, value in sorted(self.environment.items()))
         start = f"{_join(self.system, self.builder)},{_strings(self.arguments)}"
         return f"Derive({outputs},{inputs},{_strings(sorted(self.sources))},{start},{environment})"
@@ -82,7 +87,8 @@ class Derivation:
         return f"sha256:{hashlib.sha256(masked.text().encode()).hexdigest()}!{output}"
 
     def resolve(self, floating: Mapping[tuple[str, str], str]) -> Derivation:
-        """Return this derivation with the built paths of its content-addressed inputs, by (derivation, output), as sources.
+        """Return this derivation with the built paths of its content-addressed inputs, by (derivation, output), as
+        sources.
 
         The paths of all other inputs are known beforehand, so they stand in the text already.
         """
@@ -99,7 +105,9 @@ class Derivation:
             arguments=tuple(map(put_in, self.arguments)),
             environment={put_in(name): put_in(value) for name, value in self.environment.items()},
         )
-        return dataclasses.replace(resolved, sources=tuple(sorted({*self.sources, *paths.values(), *resolved.mentioned_paths()})))
+        return dataclasses.replace(
+            resolved, sources=tuple(sorted({*self.sources, *paths.values(), *resolved.mentioned_paths()}))
+        )
 
     def mentioned_paths(self) -> set[str]:
         """Return every store path that builder, arguments or environment name."""

@@ -1,33 +1,43 @@
-# describe : [ attribute ] -> pipeline or stage -> description
+# describe : names -> value -> description
 #
-# A pipeline's stages as data, with the exact attributes of each derivation; of a package, only its pipeline's name.
-path: root:
+# The stages of a flake's attribute (a stage, or an attribute set or list of them) and all stages behind them, as data.
+# Given names, only these: what they read is then written into the store, and each is its derivation's path.
+names: root:
 let
   stagesOf =
     value:
-    if value ? stage then
-      [ value ]
-    else if builtins.isAttrs value && value ? type then
-      builtins.filter (entry: builtins.isAttrs entry && entry ? stage) (
-        map (name: value.${name}) (
-          builtins.filter (name: !(builtins.elem name [ "all" "out" "drvAttrs" ])) (builtins.attrNames value)
-        )
+    if builtins.isList value then
+      builtins.concatMap stagesOf value
+    else if !(builtins.isAttrs value) then
+      [ ]
+    else if value ? stage then
+      [
+        {
+          key = "${value.set}/${value.stage}";
+          stage = value;
+        }
+      ]
+    # A derivation of links has the stages that it links to as attributes.
+    else if value ? type then
+      builtins.concatMap (name: if value.${name} ? stage then stagesOf value.${name} else [ ]) (
+        builtins.filter (name: !(builtins.elem name [ "all" "out" "drvAttrs" ])) (builtins.attrNames value)
       )
-    else if builtins.isAttrs value then
-      builtins.concatMap stagesOf (builtins.attrValues (removeAttrs value [ "graph" "stages" ]))
+    else if value ? kind then
+      [ ]
     else
-      [ ];
+      builtins.concatMap stagesOf (builtins.attrValues (removeAttrs value [ "graph" ]));
 
-  nameOf = stage: "${stage.set}/${stage.stage}";
-
-  find =
-    value: names:
-    if names == [ ] then
-      value
-    else if builtins.isAttrs value && value ? ${builtins.head names} then
-      find value.${builtins.head names} (builtins.tail names)
-    else
-      null;
+  ends = stagesOf root;
+  items = builtins.genericClosure {
+    startSet = ends;
+    operator = item: stagesOf item.stage.needs;
+  };
+  stages = builtins.listToAttrs (
+    map (item: {
+      name = item.key;
+      value = item.stage;
+    }) items
+  );
 
   describe =
     stage:
@@ -49,23 +59,16 @@ let
         edges
         ;
       inherit attributes;
+      works = stage.works or [ ];
       drv = builtins.unsafeDiscardStringContext stage.drvPath;
       arguments = stage.args;
       context = builtins.getContext (attributes + toString stage.args);
     };
-
-  found = find root path;
 in
-if root ? stages then
+if names == null then
   {
-    stages = builtins.mapAttrs (_: describe) root.stages;
-    episodes = builtins.attrNames (root.episodes or { });
-    target = if found == null then null else if path == [ ] then builtins.attrNames root.stages else map nameOf (stagesOf found);
-  }
-else if root ? stage then
-  {
-    pipeline = root.set;
-    target = nameOf root;
+    ends = map (item: item.key) ends;
+    stages = builtins.mapAttrs (_: describe) stages;
   }
 else
-  { }
+  map (name: builtins.seq (stages.${name}.builder + toString stages.${name}.args) stages.${name}.drvPath) names

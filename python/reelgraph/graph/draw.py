@@ -24,6 +24,7 @@ STATE_WORDS = {
 }
 PLACES = {"remote": "on a builder", "nowhere": "no builder for it"}
 LETTER = 6.2
+TIMES = "\u00d7"
 
 
 def draw_svg(plan: Plan, plain: bool = False) -> str:
@@ -48,13 +49,16 @@ def draw_svg(plan: Plan, plain: bool = False) -> str:
             for name, box in sorted(layout.groups.items())
         ],
         "arrows": [{"start": start, "end": end, "path": path} for (start, end), path in sorted(layout.paths.items())],
-        "cards": [_card(identity, card, layout.cards[identity], ends, plain) for identity, card in sorted(picture.cards.items())],
+        "cards": [
+            _card(identity, card, layout.cards[identity], ends, plain)
+            for identity, card in sorted(picture.cards.items())
+        ],
     }
     return _environment().get_template("graph.svg.jinja").render(view)
 
 
 def draw_html(plan: Plan) -> str:
-    """Return a page: the picture, where pointing at a stage shows what it needs and what needs it, and every stage's row."""
+    """Return a page: the picture, where pointing at a stage shows its way, and a row for every stage."""
     rows = [
         {
             "name": stage.name,
@@ -109,11 +113,16 @@ def _card(identity: str, card: Card, box: Any, ends: set[str], plain: bool) -> d
         y += box.height * share
     return {
         "id": identity,
-        "classes": " ".join(filter(None, ["" if plain else worst.value, "end" if ends & {m.name for m in card.members} and not several else ""])),
+        "classes": " ".join(
+            filter(
+                None,
+                ["" if plain else worst.value, "end" if ends & {m.name for m in card.members} and not several else ""],
+            )
+        ),
         "stacked": several,
         "bars": bars,
-        "title": shorten(card.title, 16 if several else 20),
-        "count": f"×{len(card.members):,}" if several else "",
+        "title": shorten(card.title, 16 if several else 19),
+        "count": f"{TIMES}{len(card.members):,}" if several else "",
         "note": f"environment {card.environment}" if plain else _card_note(card),
         "badge": "" if plain or not card.places else "remote" if NOWHERE not in card.places else "no builder",
         "files": _files(card),
@@ -146,7 +155,9 @@ def _tip(card: Card, plain: bool) -> str:
     if len(card.members) > 1:
         return f"{card.title}: " + ", ".join(f"{count} {state}" for state, count in sorted(card.states.items()))
     [member] = card.members
-    return "\n".join([f"{member.name}: {STATE_WORDS[member.state]}", *member.why, *([member.output] if member.output else [])])
+    return "\n".join(
+        [f"{member.name}: {STATE_WORDS[member.state]}", *member.why, *([member.output] if member.output else [])]
+    )
 
 
 def _note(plan: Plan, plain: bool) -> str:
@@ -154,7 +165,11 @@ def _note(plan: Plan, plain: bool) -> str:
     size = f"{counted(len(plan.stages), 'stage')}, {counted(episodes, 'episode')}"
     if plain:
         return size
-    counts = [f"{plan.count(state):,} {words}" for state, words in zip(State, ("built", "to build", "unknown until their inputs are built"), strict=True) if plan.count(state)]
+    counts = [
+        f"{plan.count(state):,} {words}"
+        for state, words in zip(State, ("built", "to build", "unknown until their inputs are built"), strict=True)
+        if plan.count(state)
+    ]
     return f"{size}: {', '.join(counts)}"
 
 
@@ -179,4 +194,10 @@ def _box(box: Any) -> dict[str, float]:
 
 def _environment() -> Environment:
     folder = Path(__file__).parent
-    return Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

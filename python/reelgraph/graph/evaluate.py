@@ -1,4 +1,4 @@
-"""The graph of a target as Nix evaluates it, in one read-only call: nothing is built and nothing is written to the store."""
+"""The graph of a target as Nix evaluates it, read-only: nothing is built and the store is not written to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -17,14 +18,16 @@ from reelgraph.errors import StageError
 from reelgraph.graph.derivation import Derivation, Output, placeholder
 
 DESCRIBE = Path(__file__).with_name("describe.nix")
-_ATTRIBUTE = re.compile(r'"([^"]*)"|([^."]+)')
-_IMPORT = re.compile(r"sys\.path\.insert\(0, '(/nix/store/[^']+)'\); from reelgraph\.stages\.\w+ import STAGE")
+_CODE = re.compile(r"sys\.path\.insert\(0, '(/nix/store/[^']+)'\)")
 PLACEHOLDER = re.compile(r"/[0-9a-z]{52}(?=/|$)")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as evaluated; ``edges`` are its inputs as readers know them, ``upstream_drvs`` the stages by derivation."""
+    """A stage as evaluated; ``edges`` are its inputs as readers know them, ``works`` the licensed works it reaches.
+
+    ``upstream_drvs`` has the names of the stages that it reads by derivation.
+    """
 
     name: str
     set: str
@@ -32,6 +35,7 @@ class Stage:
     kind: str
     environment: str
     edges: Mapping[str, Any]
+    works: tuple[str, ...]
     drv: str
     derivation: Derivation
     upstream_drvs: Mapping[str, str]
@@ -71,16 +75,24 @@ class Stage:
 class Graph:
     """The stages that a target needs, in an order in which they can be built.
 
-    ``ends`` are the names of those that the target is; ``episodes`` are the sets that are episodes; ``pipeline`` is the
-    attribute of the flake that lists all stages.
+    ``ends`` are the names of those that the target is, ``installable`` where it came from.
     """
 
     target: str
-    flake: str
-    pipeline: str
+    installable: str
     ends: tuple[str, ...]
     stages: Mapping[str, Stage]
-    episodes: frozenset[str] = frozenset()
+
+    @cached_property
+    def episodes(self) -> frozenset[str]:
+        """The sets that are episodes: those with a master, which is what the stage ``source`` looks at."""
+        return frozenset(stage.set for stage in self.stages.values() if stage.stage == "source")
+
+    @property
+    def dataset(self) -> str:
+        """The set of the stages that are made once, as far as they have one name."""
+        sets = Counter(stage.set for stage in self.stages.values() if stage.set not in self.episodes)
+        return sets.most_common(1)[0][0] if sets else ""
 
     @cached_property
     def needs(self) -> dict[str, tuple[str, ...]]:
@@ -110,14 +122,41 @@ class Graph:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout of Reelgraph: where nixw is."""
+    """A checkout of Reelgraph: where nixw is, and the folder of the Nix to use if not the first on PATH."""
 
     root: Path
+    nix_folder: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which nixw finds the wanted Nix."""
+        path = os.environ.get("PATH", os.defpath)
+        return {**os.environ, "PATH": f"{self.nix_folder}:{path}" if self.nix_folder else path}
 
     def nix(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run ./nixw with ``arguments`` and return how it ended."""
         command = [str(self.root / "nixw"), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.root)
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.root, env=self.environment)
+
+    def show_nix(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run ./nixw with ``arguments``, its log shown on standard error as it comes."""
+        command = [str(self.root / "nixw"), *map(str, arguments)]
+        return subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=False, cwd=self.root, env=self.environment
+        )
+
+    @cached_property
+    def nix_version(self) -> tuple[int, ...]:
+        """The version of Nix, for example (2, 26, 3)."""
+        finished = self.nix("--version")
+        found = re.search(r"(\d+(?:\.\d+)+)", finished.stdout)
+        if not found:
+            raise StageError(f"nix --version: {finished.stderr.strip() or 'printed no version'}", status=3)
+        return tuple(map(int, found.group(1).split(".")))
+
+    def outputs_of(self, derivation: str) -> str:
+        """Return the installable that builds a .drv file's outputs; Nix took the file itself for that before 2.15."""
+        return f"{derivation}^*" if self.nix_version >= (2, 15) else derivation
 
     def evaluate(self, installable: str, function: str, *options: str) -> Any:
         """Return the JSON of a Nix function of an installable, or raise a StageError with what Nix said."""
@@ -151,35 +190,29 @@ def find_checkout(start: Path | None = None) -> Checkout:
 def load_graph(checkout: Checkout, target: str, flake: str | None = None) -> Graph:
     """Evaluate ``[FLAKE#]target`` and return the stages that it needs; raise a StageError that names what is wrong."""
     reference, _, attribute = target.rpartition("#")
-    reference = flake or reference or "."
-    first, *rest = attribute_path(attribute)
-    described = _describe(checkout, f"{reference}#{first}", rest)
-    if "pipeline" in described:
-        first, ends = described["pipeline"], [described["target"]]
-        described = {**_describe(checkout, f"{reference}#{first}", []), "target": ends}
-    if not described:
-        raise StageError(f"{attribute}: is neither a pipeline nor part of one; try a pipeline such as smoke, or smoke.checkpoint", status=2)
-    if not described["target"]:
-        raise StageError(f"{attribute}: there is no such stage in {first}; `reel graph {first} --json` lists them", status=2)
-    stages = _make_stages(attribute, described["target"], described["stages"])
-    return Graph(attribute, reference, first, tuple(dict.fromkeys(described["target"])), stages, frozenset(described["episodes"]))
+    if not attribute:
+        raise StageError("the target is empty; name one, for example wan22-smoke or smoke.checkpoint", status=2)
+    installable = f"{flake or reference or '.'}#{attribute}"
+    # Read-only: a thousand episodes' derivations take seconds to write and are not needed to know what they are.
+    described = checkout.evaluate(installable, f"({DESCRIBE.read_text()}) null", "--read-only")
+    if not described["ends"]:
+        raise StageError(
+            f"{attribute}: is no stage and holds none; try wan22-smoke, smoke or smoke.checkpoint", status=2
+        )
+    ends = tuple(dict.fromkeys(described["ends"]))
+    return Graph(attribute, installable, ends, _make_stages(attribute, described["stages"]))
 
 
-def _describe(checkout: Checkout, installable: str, path: Sequence[str]) -> dict[str, Any]:
-    names = " ".join(json.dumps(name).replace("${", "\\${") for name in path)
-    return checkout.evaluate(installable, f"({DESCRIBE.read_text()}) [ {names} ]", "--read-only")
+def write_derivations(checkout: Checkout, graph: Graph, names: Sequence[str]) -> list[str]:
+    """Have Nix write the derivations of stages, with all that they read, into the store; return their paths."""
+    listed = " ".join(json.dumps(name).replace("${", "\\${") for name in names)
+    return checkout.evaluate(graph.installable, f"({DESCRIBE.read_text()}) [ {listed} ]")
 
 
-def _make_stages(target: str, ends: Sequence[str], described: Mapping[str, Mapping[str, Any]]) -> dict[str, Stage]:
-    """Return the stages that ``ends`` need, in an order in which they can be built, from what describe.nix says of all."""
+def _make_stages(target: str, described: Mapping[str, Mapping[str, Any]]) -> dict[str, Stage]:
+    """Return stages in an order in which they can be built, from what describe.nix says of them."""
     by_drv = {stage["drv"]: name for name, stage in described.items()}
-    needs: dict[str, set[str]] = {}
-    pending = list(ends)
-    while pending:
-        name = pending.pop()
-        if name not in needs:
-            needs[name] = {by_drv[path] for path in described[name]["context"] if path in by_drv}
-            pending += needs[name]
+    needs = {name: {by_drv[path] for path in stage["context"] if path in by_drv} for name, stage in described.items()}
     try:
         order = list(TopologicalSorter({name: sorted(needs[name]) for name in sorted(needs)}).static_order())
     except CycleError as error:
@@ -193,10 +226,14 @@ def _make_stages(target: str, ends: Sequence[str], described: Mapping[str, Mappi
 
 def _check_derivation(stage: Stage) -> None:
     if stage.derivation.path(stage.attributes["name"]) != stage.drv:
-        raise StageError(f"{stage.name}: this Nix makes another derivation of it than reel expects; use Nix 2.8 to 2.34", status=3)
+        raise StageError(
+            f"{stage.name}: this Nix makes another derivation of it than reel expects; use Nix 2.8 to 2.34", status=3
+        )
     for label, source in stage.input_stages.items():
         if source is None and PLACEHOLDER.match(flat_inputs(stage.attributes["inputs"])[label]):
-            raise StageError(f"{stage.name}: its input '{label}' is a stage that the pipeline's `stages` does not list; add it there")
+            raise StageError(
+                f"{stage.name}: its input '{label}' is content-addressed but no stage; make it with mkStage"
+            )
 
 
 def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -> Stage:
@@ -218,22 +255,15 @@ def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -
         kind=described["kind"],
         environment=described["environment"],
         edges=described["edges"],
+        works=tuple(described["works"]),
         drv=described["drv"],
         derivation=derivation,
         upstream_drvs={path: by_drv[path] for path in derivation.input_derivations if path in by_drv},
     )
 
 
-def attribute_path(attribute: str) -> list[str]:
-    """Return the names of an attribute path; a name may stand in double quotes."""
-    names = [quoted or plain for quoted, plain in _ATTRIBUTE.findall(attribute)]
-    if not names:
-        raise StageError("the target is empty; name one, for example wan22-smoke or smoke.checkpoint", status=2)
-    return names
-
-
 def flat_inputs(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return the paths of a stage's inputs by label, ``clips.episode-1`` for one of several; what is left out is left out."""
+    """Return the paths of a stage's inputs by label, ``clips.episode-1`` for one of several."""
     flat: dict[str, str] = {}
     for name, value in inputs.items():
         if isinstance(value, Mapping):
@@ -245,7 +275,7 @@ def flat_inputs(inputs: Mapping[str, Any]) -> dict[str, str]:
 
 def code_path(derivation: Derivation) -> str:
     """Return the store path of the code that a stage's derivation runs, or "" if it is no stage's."""
-    match = next(filter(None, map(_IMPORT.search, derivation.arguments)), None)
+    match = next(filter(None, map(_CODE.search, derivation.arguments)), None)
     return match.group(1) if match else ""
 
 
@@ -254,5 +284,3 @@ def nix_complaint(log: str) -> str:
     lines = [line for line in log.splitlines() if not line.startswith(("warning:", "•", "    follows", "  →"))]
     start = next((index for index, line in enumerate(lines) if line.startswith("error:")), 0)
     return "\n".join(lines[start:]).strip()
-
-

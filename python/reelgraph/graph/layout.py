@@ -1,10 +1,10 @@
-"""Where everything stands in a picture: a column a step, a band a group, and Graphviz leads the arrows around the cards."""
+"""Where everything stands: a column a step, a band a group, and Graphviz leads the arrows around the cards."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reelgraph.errors import StageError
@@ -13,6 +13,7 @@ from reelgraph.graph.picture import DATASET, Card, Picture
 # Pixels. Texts are not measured: the same graph gives the same picture on every machine, whatever fonts it has.
 CARD_WIDTH, CARD_HEIGHT, FILE_LINE = 172, 50, 15
 COLUMN_GAP, ROW_GAP = 38, 16
+ARC_NEAREST, ARC_STEP, ARC_FURTHEST = 16, 6, 48
 BAND_GAP, BAND_PADDING, BAND_HEADING = 16, 16, 38
 
 
@@ -33,7 +34,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Layout:
-    """The size of a picture, the left edge of each step's column, boxes by card or group, arrows' paths as SVG has them."""
+    """The size of a picture, the left edge of each step's column, boxes of cards and groups, arrows as SVG paths."""
 
     width: float
     height: float
@@ -46,7 +47,9 @@ class Layout:
 def make_layout(picture: Picture) -> Layout:
     """Place a picture's parts; the same picture gives the same layout."""
     depths, steps = _depths(picture), _columns(picture)
-    columns = {step: BAND_PADDING + index * (CARD_WIDTH + COLUMN_GAP) for index, step in enumerate(sorted(set(steps.values())))}
+    columns = {
+        step: BAND_PADDING + index * (CARD_WIDTH + COLUMN_GAP) for index, step in enumerate(sorted(set(steps.values())))
+    }
     cards: dict[str, Box] = {}
     groups: dict[str, Box] = {}
     top, right = 0.0, max(columns.values()) + CARD_WIDTH + BAND_PADDING
@@ -97,7 +100,7 @@ def _route(picture: Picture, cards: Mapping[str, Box], steps: Mapping[str, int])
     for name, box in cards.items():
         x, y = box.middle
         graph.add_node(name, pos=f"{x},{-y}", width=box.width / 72, height=box.height / 72)
-    paths: dict[tuple[str, str], str] = {}
+    beside: list[tuple[str, str]] = []
     for start, end in picture.arrows:
         if steps[start] != steps[end]:
             graph.add_edge(start, end, tailport="e", headport="w")
@@ -105,14 +108,16 @@ def _route(picture: Picture, cards: Mapping[str, Box], steps: Mapping[str, int])
             down = cards[start].y < cards[end].y
             graph.add_edge(start, end, tailport="s" if down else "n", headport="n" if down else "s")
         else:
-            paths[start, end] = _round_the_left(cards[start], cards[end])
+            beside.append((start, end))
     drawn = json.loads(graph.draw(format="json0", prog="nop"))
     names = {thing["_gvid"]: thing["name"] for thing in drawn.get("objects", [])}
     # Graphviz moves the whole to where it begins at 0; one card says by how much.
     first = drawn["objects"][0]
     x, y = map(float, first["pos"].split(","))
     offset = cards[first["name"]].middle[0] - x, cards[first["name"]].middle[1] + y
-    return paths | {(names[edge["tail"]], names[edge["head"]]): _path(edge["pos"], offset) for edge in drawn.get("edges", [])}
+    return _round_the_left(cards, beside) | {
+        (names[edge["tail"]], names[edge["head"]]): _path(edge["pos"], offset) for edge in drawn.get("edges", [])
+    }
 
 
 def _are_neighbours(cards: Mapping[str, Box], start: str, end: str) -> bool:
@@ -120,10 +125,21 @@ def _are_neighbours(cards: Mapping[str, Box], start: str, end: str) -> bool:
     return not any(box.x == cards[start].x and upper < box.y < lower for box in cards.values())
 
 
-def _round_the_left(start: Box, end: Box) -> str:
-    """Return an arc beside the cards of a column."""
-    x, (top, bottom) = start.x, (start.middle[1], end.middle[1])
-    return f"M{x:.1f} {top:.1f}C{x - 30:.1f} {top:.1f} {x - 30:.1f} {bottom:.1f} {x:.1f} {bottom:.1f}"
+def _round_the_left(cards: Mapping[str, Box], arrows: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return arcs beside the cards of a column, the longer the further out, so that none runs on another."""
+    spans = {(start, end): sorted((cards[start].middle[1], cards[end].middle[1])) for start, end in arrows}
+    lanes: dict[tuple[float, int], list[list[float]]] = {}
+    paths = {}
+    for start, end in sorted(arrows, key=lambda arrow: (spans[arrow][1] - spans[arrow][0], arrow)):
+        x, (top, bottom) = cards[start].x, spans[start, end]
+        lane = 0
+        while any(top < other[1] and other[0] < bottom for other in lanes.get((x, lane), [])):
+            lane += 1
+        lanes.setdefault((x, lane), []).append([top, bottom])
+        out = x - min(ARC_NEAREST + lane * ARC_STEP, ARC_FURTHEST)
+        y = cards[start].middle[1], cards[end].middle[1]
+        paths[start, end] = f"M{x:.1f} {y[0]:.1f}C{out:.1f} {y[0]:.1f} {out:.1f} {y[1]:.1f} {x:.1f} {y[1]:.1f}"
+    return paths
 
 
 def _path(spline: str, offset: tuple[float, float]) -> str:

@@ -14,9 +14,13 @@ _WORDS = {State.BUILT: "built", State.TO_BUILD: "to build", State.UNKNOWN: "perh
 
 
 def plan_lines(plan: Plan, every: bool) -> Iterator[str]:
-    """Yield a plan as lines; unless ``every`` stage is wanted, built ones are counted and episodes alike are one line."""
+    """Yield a plan as lines; if not ``every`` stage, built ones are counted and episodes alike are one line."""
     totals = plan.totals()
-    counts = [f"{totals['built']:,} built", f"{totals['to_build']:,} to build", f"{totals['unknown']:,} unknown until their inputs are built"]
+    counts = [
+        f"{totals['built']:,} built",
+        f"{totals['to_build']:,} to build",
+        f"{totals['unknown']:,} unknown until their inputs are built",
+    ]
     yield f"{plan.graph.target}: {counted(totals['stages'], 'stage')}: {', '.join(counts)}"
     shown = [stage for stage in plan.stages.values() if every or stage.state != State.BUILT]
     rows = [_row(plan, group) for group in ([[stage] for stage in shown] if every else _alike(plan, shown))]
@@ -35,12 +39,15 @@ def _total_lines(plan: Plan) -> Iterator[str]:
         return
     yield ""
     least, most = duration(totals["seconds"]), duration(totals["seconds_at_most"])
-    without = f", without {counted(totals['without_estimate'], 'stage')} never built" if totals["without_estimate"] else ""
+    without = (
+        f", without {counted(totals['without_estimate'], 'stage')} never built" if totals["without_estimate"] else ""
+    )
     yield f"Time, one stage after the other: {least if least == most else f'{least} to {most}'}{without}."
     if totals["nowhere"]:
         yield f"{counted(totals['nowhere'], 'stage')} can be built nowhere: no builder offers what they need."
     if totals["remote"] and plan.price is not None:
-        yield f"Cost on builders at {plan.price.hourly} {plan.price.currency} an hour ({plan.price.source}): at most {totals['cost']} {totals['currency']}."
+        rate = f"{plan.price.hourly} {plan.price.currency} an hour ({plan.price.source})"
+        yield f"Cost on builders at {rate}: at most {totals['cost']} {totals['currency']}."
     elif totals["remote"]:
         yield f"{counted(totals['remote'], 'stage')} on builders; for their cost give --price."
 
@@ -63,7 +70,11 @@ def _row(plan: Plan, group: Sequence[StagePlan]) -> list[str]:
     known = [stage.seconds for stage in group if stage.seconds is not None]
     mark = "" if first.state == State.BUILT else "~"
     # The last reason is the one that it waits for, or nothing was ever built.
-    reasons = first.why if len(first.why) <= MOST_REASONS else (*first.why[: MOST_REASONS - 1], f"{len(first.why) - MOST_REASONS} more", first.why[-1])
+    reasons = (
+        first.why
+        if len(first.why) <= MOST_REASONS
+        else (*first.why[: MOST_REASONS - 1], f"{len(first.why) - MOST_REASONS} more", first.why[-1])
+    )
     why = "; ".join(reasons)
     return [
         _WORDS[first.state],

@@ -1,4 +1,4 @@
-"""What a picture of the graph shows: cards, files, groups and arrows; large graphs are folded until they can be read."""
+"""What a picture of the graph shows: cards, groups and arrows; large graphs are folded until they can be read."""
 
 from __future__ import annotations
 
@@ -69,12 +69,14 @@ def make_picture(plan: Plan) -> Picture:
     graph, picture, card_of = plan.graph, Picture(headings=headings), {}
     alike = _alike(plan, groups)
     folded = {key: _is_folded(plan, key[0], names) for key, names in alike.items()}
+    steps: dict[str, int] = {}
     for name, stage in graph.stages.items():
         key = groups[name], stage.stage
         is_one_of_several = not folded[key] and len(alike[key]) > 1
         title = f"{stage.stage} {stage.set.rpartition('-')[2]}" if is_one_of_several else stage.stage
         identity = f"{groups[name]}/{stage.stage}" if folded[key] else name
-        card = picture.cards.setdefault(identity, Card(title, step_of(stage.stage, stage.kind), groups[name], stage.environment))
+        steps[name] = step_of(stage.stage, stage.kind, (steps[needed] for needed in graph.needs[name]))
+        card = picture.cards.setdefault(identity, Card(title, steps[name], groups[name], stage.environment))
         card.members.append(plan.stages[name])
         card_of[name] = identity
         for label, source in flat_edges(stage.edges).items():
@@ -101,33 +103,36 @@ def _is_folded(plan: Plan, group: str, names: Sequence[str]) -> bool:
 
 
 def _groups(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
-    """Return each stage's group and the groups' headings: an episode each, or several episodes alike, and the dataset."""
+    """Return each stage's group and the groups' headings: an episode or several alike, and the dataset."""
     graph = plan.graph
     of_set: dict[str, list[str]] = {}
     for name, stage in graph.stages.items():
         of_set.setdefault(stage.set, []).append(name)
     episodes = [name for name in of_set if name in graph.episodes]
     groups = {name: DATASET for name in graph.stages}
-    headings = {DATASET: f"dataset {graph.pipeline}"}
+    headings = {DATASET: f"dataset {graph.dataset}".strip()}
     if len(graph.stages) <= MOST_CARDS or len(episodes) == 1:
         folds = {episode: [episode] for episode in episodes}
     else:
         folds = _folds({episode: [plan.stages[name] for name in of_set[episode]] for episode in episodes})
     for key, members in folds.items():
-        headings[key] = f"episode {members[0]}" if len(members) == 1 else f"{len(members)} episodes: {members[0]} … {members[-1]}"
+        headings[key] = (
+            f"episode {members[0]}" if len(members) == 1 else f"{len(members)} episodes: {members[0]} … {members[-1]}"
+        )
         for episode in members:
             groups.update(dict.fromkeys(of_set[episode], key))
     return groups, headings
 
 
 def _folds(episodes: Mapping[str, Sequence[StagePlan]]) -> dict[str, list[str]]:
-    """Return which episodes are drawn as one: those with the same stages in the same states, the rarest of them together."""
+    """Return which episodes are drawn as one: same stages in same states; the rarest of them together."""
     alike: dict[Any, list[str]] = {}
     for episode, stages in episodes.items():
         alike.setdefault(tuple(sorted((stage.stage, stage.state) for stage in stages)), []).append(episode)
     ordered = sorted(alike.values(), key=lambda members: -len(members))
     if len(ordered) > MOST_FOLDS:
-        ordered = [*ordered[: MOST_FOLDS - 1], sorted(sum(ordered[MOST_FOLDS - 1 :], []))]
+        rest = sorted(episode for members in ordered[MOST_FOLDS - 1 :] for episode in members)
+        ordered = [*ordered[: MOST_FOLDS - 1], rest]
     return {f"fold:{index}": members for index, members in enumerate(ordered)}
 
 
@@ -158,5 +163,9 @@ def _reduced(arrows: set[tuple[str, str]]) -> list[tuple[str, str]]:
     for node in reversed(order):
         behind[node] = set().union(*({reader} | behind[reader] for reader in readers.get(node, ())))
     place = {node: index for index, node in enumerate(order)}
-    kept = [arrow for arrow in arrows if not any(arrow[1] in behind[other] for other in readers[arrow[0]] if other != arrow[1])]
+    kept = [
+        arrow
+        for arrow in arrows
+        if not any(arrow[1] in behind[other] for other in readers[arrow[0]] if other != arrow[1])
+    ]
     return sorted(kept, key=lambda arrow: (place[arrow[0]], place[arrow[1]]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,8 +12,8 @@ from reelgraph.errors import StageError
 from reelgraph.files import content_hash, read_json
 from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
 from reelgraph.graph.changes import Change, input_changes, own_changes, parameter_changes
-from reelgraph.graph.durations import Durations
-from reelgraph.graph.evaluate import Checkout, Graph, load_graph
+from reelgraph.graph.durations import Durations, training_steps
+from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_derivations
 from reelgraph.graph.prices import CENT, Price
 from reelgraph.graph.state import StageState, State, find_states
 from reelgraph.graph.store import Store
@@ -25,7 +24,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from what ``seconds_from`` says.
+    """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from ``seconds_from``.
 
     ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is.
     """
@@ -87,19 +86,21 @@ def make_plan(
     store: Store | None = None,
     against: str | None = None,
     price: Price | None = None,
+    step_seconds: float | None = None,
     reasons: bool = True,
 ) -> Plan:
     """Evaluate a target and say what building it would do; nothing is built.
 
     ``against`` is a git revision or a finished result (a directory with provenance.json); else each stage is compared
-    with its last build. Without ``reasons`` only states, times and sizes are found.
+    with its last build. ``step_seconds`` is what a training step takes where none was ever recorded. Without
+    ``reasons`` only states, times and sizes are found.
     """
     store = store or Store()
     graph = load_graph(checkout, target, flake)
     states = find_states(graph, store)
-    explain = _explainer(checkout, graph, states, store, against, flake) if reasons else lambda state: []
+    explain = _explainer(checkout, graph, states, store, against) if reasons else lambda state: []
     machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
-    durations = Durations(store)
+    durations = Durations(store, states, training_steps(graph, states, store), step_seconds)
     plans: dict[str, StagePlan] = {}
     for name, state in states.items():
         plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
@@ -117,7 +118,13 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "where": stage.where,
                 "why": list(stage.why),
                 "changes": [
-                    {"kind": change.kind, "name": change.name, "was": change.was, "now": change.now, "silent": change.is_silent}
+                    {
+                        "kind": change.kind,
+                        "name": change.name,
+                        "was": change.was,
+                        "now": change.now,
+                        "silent": change.is_silent,
+                    }
                     for change in stage.changes
                 ],
                 "waits_for": list(stage.waits_for),
@@ -157,7 +164,9 @@ def _stage_plan(
         expected=_expected(state, changes, earlier),
         seconds=seconds,
         seconds_from=source,
-        cost=price.cost(seconds) if price and seconds is not None and pending and where not in (LOCAL, NOWHERE) else None,
+        cost=price.cost(seconds)
+        if price and seconds is not None and pending and where not in (LOCAL, NOWHERE)
+        else None,
         output=state.output.path if state.output else None,
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
@@ -171,7 +180,8 @@ def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str
     if state.state == State.TO_BUILD:
         return "rebuild"
     comes_out_the_same = all(
-        earlier[name].expected == "cut-off" or (earlier[name].changes and all(change.is_silent for change in earlier[name].changes))
+        earlier[name].expected == "cut-off"
+        or (earlier[name].changes and all(change.is_silent for change in earlier[name].changes))
         for name in state.waits_for
     )
     return "cut-off" if comes_out_the_same else "rebuild"
@@ -183,10 +193,13 @@ def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePl
         return
     if plan.where == NOWHERE:
         features = ", ".join(sorted(state.stage.features))
-        yield f"needs a builder with {features}, and none is registered (run: reel task builder:local:register-remote)"
+        yield f"needs a builder with {features}, and none is registered; see docs/builder.md"
     if plan.waits_for:
         names = some(_nearest(plan.waits_for, earlier), _MOST_NAMED)
-        after = {"cut-off": "probably cut off: they should come out the same", "rebuild": "cut off if they come out the same"}
+        after = {
+            "cut-off": "probably cut off: they should come out the same",
+            "rebuild": "cut off if they come out the same",
+        }
         yield f"waits for {names}" + (f"; {after[plan.expected]}" if plan.state == State.UNKNOWN else "")
     elif state.last is None:
         yield "never built here"
@@ -201,26 +214,29 @@ def _nearest(names: Sequence[str], plans: Mapping[str, StagePlan]) -> list[str]:
 
 
 def _explainer(
-    checkout: Checkout, graph: Graph, states: Mapping[str, StageState], store: Store, against: str | None, flake: str | None
+    checkout: Checkout, graph: Graph, states: Mapping[str, StageState], store: Store, against: str | None
 ) -> Callable[[StageState], list[Change]]:
     """Return the function that says what changed in a stage."""
     if against is None:
         pending = [state for state in states.values() if state.last is not None]
         if pending:
-            _write_sources(checkout, graph, [state.stage.name for state in pending], flake, store)
+            _write_sources(checkout, graph, [state.stage.name for state in pending], store)
         return lambda state: _since_last_build(state, store) if state.last is not None else []
     if Path(against).exists():
         records = _read_result(Path(against))
         return lambda state: _since_result(state, records, store)
     earlier = load_graph(checkout, graph.target, checkout.flake_at(against))
-    changed = [name for name, stage in graph.stages.items() if name in earlier.stages and earlier.stages[name].drv != stage.drv]
-    _write_sources(checkout, graph, changed, flake, store)
-    _write_sources(checkout, earlier, changed, checkout.flake_at(against), store)
+    changed = [
+        name for name, stage in graph.stages.items() if name in earlier.stages and earlier.stages[name].drv != stage.drv
+    ]
+    _write_sources(checkout, graph, changed, store)
+    _write_sources(checkout, earlier, changed, store)
     return lambda state: _since_revision(state, earlier, store)
 
 
 def _since_last_build(state: StageState, store: Store) -> list[Change]:
-    own = own_changes(state.derivation, state.last, store)
+    # The derivation as evaluated names its environment's, which may not be built.
+    own = own_changes(state.stage.derivation, state.last, store)
     return [*own, *input_changes(state.derivation, state.last, state.stage.input_stages, store)]
 
 
@@ -231,7 +247,9 @@ def _since_revision(state: StageState, earlier: Graph, store: Store) -> list[Cha
     if was.drv == state.stage.drv:
         return []
     files = {label: origin for label, origin in state.stage.input_stages.items() if origin is None}
-    inputs = [change for change in input_changes(state.stage.derivation, was.derivation, files, store) if change.name in files]
+    inputs = [
+        change for change in input_changes(state.stage.derivation, was.derivation, files, store) if change.name in files
+    ]
     return [*own_changes(state.stage.derivation, was.derivation, store), *inputs]
 
 
@@ -252,14 +270,16 @@ def _read_result(path: Path) -> dict[str, dict[str, Any]]:
     return {stage["name"]: stage for stage in read_json(file)["stages"]}
 
 
-def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], flake: str | None, store: Store) -> None:
+def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], store: Store) -> None:
     """Have Nix write the code and the environments' derivations of stages into the store, to be looked into."""
     wanted = {(graph.stages[name].code, graph.stages[name].derivation.builder): name for name in names}
-    missing = [name for (code, builder), name in wanted.items() if not store.file(code).exists() or not store.file(builder).exists()]
+    missing = [
+        name
+        for (code, builder), name in wanted.items()
+        if not store.file(code).exists() or not store.file(builder).exists()
+    ]
     if missing:
-        listed = " ".join(json.dumps(name) for name in missing)
-        function = f"stages: map (name: [ stages.${{name}}.args stages.${{name}}.builder ]) [ {listed} ]"
-        checkout.evaluate(f"{flake or graph.flake}#{graph.pipeline}.stages", function)
+        write_derivations(checkout, graph, missing)
 
 
 def _seconds(stages: Iterable[StagePlan]) -> float:

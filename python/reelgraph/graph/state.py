@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reelgraph.graph.changes import matches_own_part
+from reelgraph.graph.changes import matches_own_part, nearness
 from reelgraph.graph.derivation import Derivation
 from reelgraph.graph.evaluate import Graph, Stage
 from reelgraph.graph.store import Store, ValidPath
@@ -24,7 +24,8 @@ class State(StrEnum):
 class StageState:
     """A stage's state; ``derivation`` is what Nix builds or built, with the contents of ``waits_for`` still open.
 
-    ``output`` is what the store holds of it, ``last`` the newest derivation of its name that was built, None if it is built.
+    ``output`` is what the store holds of it; ``last`` is the build of its name that is most like it, the newest of
+    several, None if it is built itself or never was.
     """
 
     stage: Stage
@@ -53,13 +54,15 @@ def find_states(graph: Graph, store: Store) -> dict[str, StageState]:
 
 def _find_state(stage: Stage, needs: tuple[str, ...], outputs: Mapping[str, str], store: Store) -> StageState:
     open_stages = tuple(name for name in needs if name not in outputs)
+    if open_stages and stage.attributes["name"] not in store.stage_derivations:
+        return StageState(stage, State.TO_BUILD, stage.derivation, open_stages, None, None)
     known = {(drv, "out"): outputs[name] for drv, name in stage.upstream_drvs.items() if name in outputs}
     derivation = stage.derivation.resolve(known)
     output = None if open_stages else store.realisations.get(derivation.realisation())
     if output is not None:
         return StageState(stage, State.BUILT, derivation, (), output, None)
     built = list(store.built(stage.attributes["name"]))
-    # Whatever its open inputs turn out to be, it is built if nothing was ever built with this code and these parameters.
+    # Whatever its open inputs turn out to be: without an earlier build of this code and these parameters it is built.
     may_be_cut_off = False
     if open_stages and built:
         waited_for = set(open_stages)
@@ -71,5 +74,5 @@ def _find_state(stage: Stage, needs: tuple[str, ...], outputs: Mapping[str, str]
         derivation=derivation,
         waits_for=open_stages,
         output=None,
-        last=built[0] if built else None,
+        last=max(built, key=lambda other: nearness(derivation, other), default=None),
     )

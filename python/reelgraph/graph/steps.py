@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 STEPS = {
     0: "models",
     1: "masters to clips",
@@ -12,11 +14,14 @@ STEPS = {
     6: "samples and report",
 }
 _STAGES = {
-    1: ("excerpt", "source", "variants", "shots", "clips"),
+    1: ("excerpt", "source", "variants", "shots", "shot-votes", "texts", "clips"),
     2: (
         "transcript-base",
         "transcript-disambiguate",
         "bible",
+        "episode-bible",
+        "episode-names",
+        "bootstrap",
         "shot-reference",
         "scene-context",
         "caption",
@@ -30,8 +35,8 @@ _STAGES = {
 _STEP_OF = {stage: step for step, stages in _STAGES.items() for stage in stages}
 
 
-def step_of(stage: str, kind: str) -> int:
-    """Return the number of a stage's step; what no step names belongs to the models or, as the rest, to the last step."""
-    if stage in _STEP_OF:
-        return _STEP_OF[stage]
-    return 0 if kind.endswith("model") else max(STEPS)
+def step_of(stage: str, kind: str, inputs: Iterable[int]) -> int:
+    """Return the number of a stage's step; a stage that no step names stands with the last of its ``inputs``' steps."""
+    if kind.endswith("model"):
+        return 0
+    return _STEP_OF.get(stage) or max((step for step in inputs if step), default=1)

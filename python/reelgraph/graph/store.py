@@ -21,7 +21,7 @@ _DONE = re.compile(rb"^[a-z0-9-]+: done in ([0-9.]+) s\s*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class ValidPath:
-    """A path that the store holds: its NAR hash (``sha256:<hex>``), NAR size in bytes, and when it was registered (Unix)."""
+    """A path that the store holds: NAR hash (``sha256:<hex>``), NAR bytes, and when it was registered (Unix)."""
 
     path: str
     hash: str
@@ -38,6 +38,10 @@ class Store:
     def file(self, path: str) -> Path:
         """Return where a store path lies on this machine."""
         return self.root / path.lstrip("/")
+
+    @cached_property
+    def _prefix(self) -> str:
+        return str(self.root).rstrip("/")
 
     @property
     def database(self) -> Path:
@@ -56,7 +60,9 @@ class Store:
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise StageError(f"{self.database}: cannot be read ({error}); reel knows the databases of Nix 2.8 to 2.34", status=3) from error
+            raise StageError(
+                f"{self.database}: cannot be read ({error}); reel knows the databases of Nix 2.8 to 2.34", status=3
+            ) from error
 
     @cached_property
     def realisations(self) -> dict[str, ValidPath]:
@@ -65,7 +71,10 @@ class Store:
             "select r.drvPath, r.outputName, v.path, v.hash, v.narSize, v.registrationTime"
             " from Realisations r join ValidPaths v on v.id = r.outputPath"
         )
-        return {f"{digest}!{output}": ValidPath(path, nar, size or 0, time) for digest, output, path, nar, size, time in rows}
+        return {
+            f"{digest}!{output}": ValidPath(path, nar, size or 0, time)
+            for digest, output, path, nar, size, time in rows
+        }
 
     def valid(self, path: str) -> ValidPath | None:
         """Return what the store knows of a path, or None if it does not hold it."""
@@ -76,16 +85,17 @@ class Store:
     def stage_derivations(self) -> dict[str, list[str]]:
         """The derivations of stages by derivation name (``reel-<set>-<stage>``), the newest first."""
         found: dict[str, list[str]] = {}
-        for (path,) in self.query("select path from ValidPaths where path like '%-reel-%.drv' order by registrationTime desc, id desc"):
+        for (path,) in self.query(
+            "select path from ValidPaths where path like '%-reel-%.drv' order by registrationTime desc, id desc"
+        ):
             found.setdefault(derivation_name(path), []).append(path)
         return found
 
     def built(self, name: str) -> Iterator[Derivation]:
         """Yield the derivations of a name whose output the store holds, as they were built, the newest first."""
         for path in self.stage_derivations.get(name, []):
-            file = self.file(path)
-            if _is_resolved(file):
-                derivation = read_derivation(file)
+            if _is_resolved(f"{self._prefix}{path}"):
+                derivation = read_derivation(self.file(path))
                 if derivation.realisation() in self.realisations:
                     yield derivation
 
@@ -95,13 +105,24 @@ class Store:
         folder = self.root / "nix/var/log/nix/drvs"
         if not folder.is_dir():
             return frozenset()
-        return frozenset(f"{part.name}{log.name.removesuffix('.bz2')}" for part in os.scandir(folder) for log in os.scandir(part))
+        return frozenset(
+            f"{part.name}{log.name.removesuffix('.bz2')}" for part in os.scandir(folder) for log in os.scandir(part)
+        )
+
+    def with_hash(self, nar_hash: str) -> ValidPath | None:
+        """Return a path with these contents (NAR hash ``sha256:<hex>``), whatever its name, or None."""
+        rows = self.query("select path from ValidPaths where hash = ? order by path", nar_hash)
+        return self.valid(rows[0][0]) if rows else None
+
+    def has_log(self, path: str) -> bool:
+        """Whether the build of a derivation was ever started here."""
+        return path.removeprefix(f"{STORE}/") in self.logs
 
     def seconds(self, path: str) -> float | None:
-        """Return how long the build of a derivation took, from the last line of its log; None if there is no such line."""
-        name = path.removeprefix(f"{STORE}/")
-        if name not in self.logs:
+        """Return how long a derivation's build took by the last line of its log; None if that does not say."""
+        if not self.has_log(path):
             return None
+        name = path.removeprefix(f"{STORE}/")
         try:
             log = bz2.decompress((self.root / "nix/var/log/nix/drvs" / name[:2] / f"{name[2:]}.bz2").read_bytes())
         except (OSError, ValueError, EOFError):
@@ -120,10 +141,10 @@ class Store:
         return {path for (path,) in rows}
 
 
-def _is_resolved(file: Path) -> bool:
+def _is_resolved(file: str) -> bool:
     """Whether a .drv file is content-addressed and waits for nothing; thousands of others need not be read whole."""
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb") as stream:
             return stream.read(len(_RESOLVED)) == _RESOLVED
     except OSError:
         return False

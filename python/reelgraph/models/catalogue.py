@@ -53,13 +53,15 @@ def read_models(root: Path) -> dict[str, Model]:
 
 
 def choose(models: Mapping[str, Model], names: Iterable[str]) -> list[Model]:
-    """Return the models of ``names``, each a model's name or a group's; raise a StageError that names an unknown one."""
+    """Return the models of ``names``, each a model's or a group's; raise a StageError that names an unknown one."""
     chosen: dict[str, Model] = {}
     for name in names:
         found = [models[name]] if name in models else [model for model in models.values() if model.group == name]
         if not found:
             groups = sorted({model.group for model in models.values() if model.group})
-            raise StageError(f"model '{name}' is unknown; known are {', '.join(models)} and the groups {', '.join(groups)}", status=2)
+            raise StageError(
+                f"model '{name}' is unknown; known are {', '.join(models)} and the groups {', '.join(groups)}", status=2
+            )
         chosen |= {model.name: model for model in found}
     return list(chosen.values())
 
@@ -68,7 +70,9 @@ def require_locked(model: Model) -> None:
     """Raise a StageError saying what to do if ``model`` has no lock."""
     if model.wheel is None and model.revision is None:
         raise StageError(
-            f"model '{model.name}' is not locked: its revision and hashes are not known here; run: reel models lock {model.name}", status=3
+            f"model '{model.name}' is not locked: its revision and hashes are not known here; "
+            f"run: reel models lock {model.name}",
+            status=3,
         )
 
 
@@ -77,7 +81,9 @@ def write_lock(root: Path, name: str, revision: str, files: Iterable[LockedFile]
     path = root / f"materials/models/{name}.json"
     entry = read_json(path) | {"revision": revision, "files": []}
     lines = [json.dumps(vars(file), ensure_ascii=False) for file in files]
-    text = json.dumps(entry, indent=2, ensure_ascii=False).replace('"files": []', '"files": [\n    ' + ",\n    ".join(lines) + "\n  ]")
+    text = json.dumps(entry, indent=2, ensure_ascii=False).replace(
+        '"files": []', '"files": [\n    ' + ",\n    ".join(lines) + "\n  ]"
+    )
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -35,7 +35,7 @@ class Measured:
     height: int
     frames: int
     recompute: str
-    exact: bool
+    exact: bool | None
     seconds: float
     peak_gib: float
     gpu: str

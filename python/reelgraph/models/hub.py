@@ -12,11 +12,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -29,7 +29,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff, logging
 
 from reelgraph.errors import StageError
@@ -48,6 +48,34 @@ class Cut(Exception):
 FAILURES = (Cut, httpx2.RequestError, httpx2.InvalidURL, HfHubHTTPError, OfflineModeIsEnabled, ValueError, KeyError)
 
 
+class _Arriving:
+    """A file that grows, and the hash of what it has; more than ``size`` bytes cannot be the beginning of the file."""
+
+    def __init__(self, path: Path, size: int, on_bytes: Callable[[int], None]) -> None:
+        self.path, self.on_bytes = path, on_bytes
+        self.have, self.digest = 0, hashlib.sha256()
+        if path.exists() and path.stat().st_size > size:
+            path.unlink()
+        if path.exists():
+            with path.open("rb") as stream:
+                while piece := stream.read(PIECE):
+                    self.digest.update(piece)
+                    self.have += len(piece)
+
+    def add(self, stream: BinaryIO, piece: bytes) -> None:
+        """Write the next piece."""
+        self.on_bytes(len(piece))
+        stream.write(piece)
+        self.digest.update(piece)
+        self.have += len(piece)
+
+    def start_over(self) -> None:
+        """Throw away what has arrived."""
+        self.path.write_bytes(b"")
+        self.on_bytes(-self.have)
+        self.have, self.digest = 0, hashlib.sha256()
+
+
 @dataclass(frozen=True)
 class Hub:
     """A hub to talk to. ``token`` is sent to it and to no other host, and is never printed."""
@@ -55,6 +83,7 @@ class Hub:
     endpoint: str
     token: str | None = field(default=None, repr=False)
     retries: int = 5
+    timeout: float = constants.HF_HUB_DOWNLOAD_TIMEOUT
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
     sleep: Callable[[float], None] = time.sleep
 
@@ -64,7 +93,9 @@ class Hub:
         endpoint = constants.ENDPOINT
         parts = urlsplit(endpoint)
         if parts.username or parts.password:
-            raise StageError("HF_ENDPOINT has a user or password in it; put the token into HF_TOKEN or netrc instead", status=2)
+            raise StageError(
+                "HF_ENDPOINT has a user or password in it; put the token into HF_TOKEN or netrc instead", status=2
+            )
         return cls(endpoint, find_token(parts.hostname or ""))
 
     def resolve(self, model: Model) -> tuple[str, list[LockedFile], list[str]]:
@@ -75,16 +106,23 @@ class Hub:
         logging.set_verbosity_error()
         api = HfApi(endpoint=self.endpoint, token=self.token or False)
         what = f"model '{model.name}' ({model.repository})"
-        revision = self._retrying(what, lambda: api.model_info(model.repository, revision=model.branch).sha)
-        tree = self._retrying(what, lambda: list(api.list_repo_tree(model.repository, recursive=True, revision=revision)))
-        entries = sorted((entry for entry in tree if isinstance(entry, RepoFile)), key=lambda entry: entry.path)
-        roles = {entry.path: role_of(model, entry.path) for entry in entries}
+        # One answer has revision and files together, so they cannot be of two moments.
+        info = self._retrying(
+            what,
+            lambda: api.model_info(model.repository, revision=model.branch, files_metadata=True, timeout=self.timeout),
+        )
+        entries = sorted(info.siblings, key=lambda entry: entry.rfilename)
+        roles = {entry.rfilename: role_of(model, entry.rfilename) for entry in entries}
         absent = [role for role in model.roles if role not in roles.values() and role not in model.optional]
         if absent:
             patterns = " or ".join(model.roles[absent[0]])
-            raise StageError(f"{what}: has no file for '{absent[0]}' ({patterns}) at {revision}; mend 'roles' in materials/models/{model.name}.json")
-        files = [self._lock_file(replace(model, revision=revision), entry, role) for entry in entries if (role := roles[entry.path])]
-        return revision, files, [path for path, role in roles.items() if role is None]
+            raise StageError(
+                f"{what}: has no file for '{absent[0]}' ({patterns}) at {info.sha}; "
+                f"mend 'roles' in materials/models/{model.name}.json"
+            )
+        at_revision = replace(model, revision=info.sha)
+        files = [self._lock_file(at_revision, entry, role) for entry in entries if (role := roles[entry.rfilename])]
+        return info.sha, files, [path for path, role in roles.items() if role is None]
 
     def fetch(self, model: Model, file: LockedFile, target: Path, on_bytes: Callable[[int], None]) -> None:
         """Fetch a locked file into ``target``, going on where an earlier call stopped; ``on_bytes`` counts new bytes.
@@ -92,74 +130,77 @@ class Hub:
         Raises a StageError that names model and file. What has arrived stays in ``target``, unless its hash is wrong.
         """
         logging.set_verbosity_error()
-        what = f"model '{model.name}': {file.path}"
-        digest, failures = _hash_of(target, file.size), 0
-        while (have := _size(target)) < file.size:
+        what, failures = f"model '{model.name}': {file.path}", 0
+        arriving = _Arriving(target, file.size, on_bytes)
+        while arriving.have < file.size:
+            before = arriving.have
             try:
-                digest = self._append(model, file, target, digest, on_bytes)
+                self._append(model, file, arriving)
             except FAILURES as error:
-                arrived = _size(target)
-                failures = 1 if arrived > have else failures + 1
+                failures = 1 if arriving.have > before else failures + 1
                 if not is_transient(error) or failures > self.retries:
-                    raise explain(error, what, f"{arrived} of {file.size} bytes are kept, and the same command goes on from there") from error
+                    kept = f"{arriving.have} of {file.size} bytes are kept"
+                    raise explain(error, what, f"{kept}, and the same command goes on from there") from error
                 self._wait(error, what, failures)
-        if digest.hexdigest() != file.sha256:
-            target.unlink()
+        if (found := arriving.digest.hexdigest()) != file.sha256:
+            target.unlink(missing_ok=True)
             raise StageError(
-                f"{what}: wrong bytes: its sha256 is {digest.hexdigest()}, the lock says {file.sha256}; "
-                "what arrived is thrown away, run it again, or lock anew if the repository is known to have changed"
+                f"{what}: wrong bytes: its sha256 is {found}, the lock says {file.sha256}; what arrived is thrown "
+                "away, run it again, or lock the model anew if its repository is known to have changed"
             )
 
-    def _append(self, model: Model, file: LockedFile, target: Path, digest: Any, on_bytes: Callable[[int], None]) -> Any:
-        """Add what the hub sends to ``target`` and return the hash of all of it; raise Cut if it ends early."""
-        have = _size(target)
-        with self._get(model, file.path, {"Range": f"bytes={have}-"} if have else {}) as response:
-            if have and not _continues_at(response, have):
-                on_bytes(-have)
-                have, digest = 0, hashlib.sha256()
-            with target.open("r+b" if have else "wb") as stream:
-                stream.seek(have)
-                for piece in response.iter_bytes(PIECE):
-                    have += len(piece)
-                    if have > file.size:
-                        stream.truncate(0)
-                        raise StageError(f"model '{model.name}': {file.path}: the hub sends more than the locked {file.size} bytes; lock the model anew or ask the hub's owner")
-                    stream.write(piece)
-                    digest.update(piece)
-                    on_bytes(len(piece))
-        if have < file.size:
-            raise Cut(f"the connection ended after {have} of {file.size} bytes")
-        return digest
+    def _append(self, model: Model, file: LockedFile, arriving: _Arriving) -> None:
+        """Add what the hub sends; raise Cut if it ends early."""
+        headers = {"Range": f"bytes={arriving.have}-"} if arriving.have else {}
+        with self._get(model, file.path, headers) as response:
+            if arriving.have and not _continues_at(response, arriving.have):
+                arriving.start_over()
+            with arriving.path.open("ab") as stream:
+                # In pieces as they come: a cut then costs no byte that was there.
+                for piece in response.iter_bytes():
+                    if arriving.have + len(piece) > file.size:
+                        arriving.start_over()
+                        raise StageError(
+                            f"model '{model.name}': {file.path}: the hub sends more than the locked {file.size} bytes; "
+                            "lock the model anew, or ask the hub's owner"
+                        )
+                    arriving.add(stream, piece)
+        if arriving.have < file.size:
+            raise Cut(f"the connection ended after {arriving.have} of {file.size} bytes")
 
-    def _lock_file(self, model: Model, entry: RepoFile, role: str) -> LockedFile:
-        """Return one file's lock. Small files have no sha256 at the hub: they are fetched and checked by their git hash."""
-        if entry.path in ("stage.json", "model.json"):
-            raise StageError(f"model '{model.name}': {entry.path} is a name that Reelgraph uses itself; leave it out of 'roles'")
+    def _lock_file(self, model: Model, entry: RepoSibling, role: str) -> LockedFile:
+        """Return one file's lock. Small files have no sha256 at the hub: they are fetched, checked by git's hash."""
+        if entry.rfilename in ("stage.json", "model.json"):
+            raise StageError(
+                f"model '{model.name}': {entry.rfilename} is a name that Reelgraph uses itself; leave it out of 'roles'"
+            )
         if entry.lfs is not None:
-            return LockedFile(entry.path, role, entry.lfs.size, entry.lfs.sha256)
-        what = f"model '{model.name}': {entry.path}"
+            return LockedFile(entry.rfilename, role, entry.lfs.size, entry.lfs.sha256)
+        what = f"model '{model.name}': {entry.rfilename}"
 
         def read() -> bytes:
-            with self._get(model, entry.path, {}) as response:
-                content = b"".join(response.iter_bytes(PIECE))
+            with self._get(model, entry.rfilename, {}) as response:
+                content = b"".join(response.iter_bytes())
             if len(content) < entry.size:
                 raise Cut(f"the connection ended after {len(content)} of {entry.size} bytes")
             return content
 
         content = self._retrying(what, read)
         if hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() != entry.blob_id:
-            raise StageError(f"{what}: wrong bytes: they do not have the git hash {entry.blob_id} that the hub lists; run it again")
-        return LockedFile(entry.path, role, len(content), hashlib.sha256(content).hexdigest())
+            raise StageError(
+                f"{what}: wrong bytes: they do not have the git hash {entry.blob_id} that the hub lists; run it again"
+            )
+        return LockedFile(entry.rfilename, role, len(content), hashlib.sha256(content).hexdigest())
 
     @contextmanager
     def _get(self, model: Model, path: str, headers: dict[str, str]) -> Iterator[httpx2.Response]:
-        """Ask for a file of the model's revision; the client leaves the token out once it is sent on to another host."""
+        """Ask for a file of the model's revision; the client keeps the token from hosts that it is sent on to."""
         assert model.repository is not None
         url = hf_hub_url(model.repository, path, revision=model.revision, endpoint=self.endpoint)
         headers = build_hf_headers(token=self.token or False) | {"Accept-Encoding": "identity"} | headers
         # Failures are retried here, where it is known how much arrived.
         once: dict[str, Any] = {"max_retries": 0, "retry_on_exceptions": (), "retry_on_status_codes": ()}
-        with http_stream_backoff("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, **once) as response:
+        with http_stream_backoff("GET", url, headers=headers, timeout=self.timeout, **once) as response:
             hf_raise_for_status(response)
             yield response
 
@@ -238,13 +279,22 @@ def explain(error: Exception, what: str, state: str) -> StageError:
     if isinstance(error, OfflineModeIsEnabled):
         return StageError(f"{what}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it", status=3)
     if isinstance(error, GatedRepoError):
-        return StageError(f"{what}: its owner asks everyone to accept terms first; accept them on the repository's page, then {token}; {state}", status=3)
+        return StageError(
+            f"{what}: its owner asks everyone to accept terms first; accept them on the repository's page, "
+            f"then {token}; {state}",
+            status=3,
+        )
     if isinstance(error, RevisionNotFoundError):
         return StageError(f"{what}: the hub no longer has this revision; lock the model anew; {state}", status=3)
     if isinstance(error, RemoteEntryNotFoundError):
-        return StageError(f"{what}: the hub has no such file at the locked revision; lock the model anew; {state}", status=3)
+        return StageError(
+            f"{what}: the hub has no such file at the locked revision; lock the model anew; {state}", status=3
+        )
     if isinstance(error, RepositoryNotFoundError):
-        return StageError(f"{what}: the hub shows no such repository; check its name, and if it is private, {token}; {state}", status=3)
+        return StageError(
+            f"{what}: the hub shows no such repository; check its name, and if it is private, {token}; {state}",
+            status=3,
+        )
     if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
         return StageError(f"{what}: the hub refuses access ({error.response.status_code}); {token}; {state}", status=3)
     if isinstance(error, HfHubHTTPError) and error.response.status_code == 404:
@@ -256,24 +306,3 @@ def _continues_at(response: httpx2.Response, start: int) -> bool:
     """Whether the reply is the rest of the file from ``start``; a server may ignore the wish and send all of it."""
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     return response.status_code == 206 and match is not None and int(match[1]) == start
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _hash_of(path: Path, size: int) -> Any:
-    """Return the running hash of what ``path`` has; more than ``size`` bytes cannot be the beginning of the file."""
-    digest = hashlib.sha256()
-    if _size(path) > size:
-        path.unlink()
-    for piece in _pieces(path):
-        digest.update(piece)
-    return digest
-
-
-def _pieces(path: Path) -> Iterable[bytes]:
-    if path.exists():
-        with path.open("rb") as stream:
-            while piece := stream.read(PIECE):
-                yield piece

@@ -11,9 +11,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,7 +53,7 @@ def cache_folder() -> Path:
 
 
 def ingest(model: Model, paths: Mapping[LockedFile, Path], fetch: Fetch, jobs: int = 4) -> Outcome:
-    """Fetch what the store lacks of a locked model, ``jobs`` files at a time, and keep all of it from garbage collection.
+    """Fetch what the store lacks of a locked model, ``jobs`` files at a time, and keep all from garbage collection.
 
     After a failure the other files stop where they are, and the first StageError is raised: what arrived waits for the
     next call, and finished files stay in the store.
@@ -67,6 +68,7 @@ def ingest(model: Model, paths: Mapping[LockedFile, Path], fetch: Fetch, jobs: i
         with _waiting_place(file, store.store_name(path)) as place:
             if store.missing_paths([path]):
                 fetch(model, file, place, on_bytes)
+                print(f"ingest {model.name}: {file.path} is whole and right; adding it to the store", file=sys.stderr)
                 store.add_file(place, path)
         _keep(model, {file: path})
 
@@ -83,13 +85,21 @@ def add_local(model: Model, paths: Mapping[LockedFile, Path], folder: Path) -> O
     for file in model.files:
         source = folder / file.path
         if not source.is_file():
-            raise StageError(f"{what}: {source} is missing; the folder must be laid out like {model.repository}", status=3)
+            raise StageError(
+                f"{what}: {source} is missing; the folder must be laid out like {model.repository}", status=3
+            )
         if (size := source.stat().st_size) != file.size:
-            raise StageError(f"{what}: {file.path}: has {size} bytes, the lock says {file.size}; it is cut short or of another revision")
+            raise StageError(
+                f"{what}: {file.path}: has {size} bytes, the lock says {file.size}; "
+                "it is cut short or of another revision"
+            )
     with _counted(f"check {model.name}", model.size) as on_bytes:
         for file in model.files:
             if (found := _sha256(folder / file.path, on_bytes)) != file.sha256:
-                raise StageError(f"{what}: {file.path}: wrong bytes: its sha256 is {found}, the lock says {file.sha256}; copy it again")
+                raise StageError(
+                    f"{what}: {file.path}: wrong bytes: its sha256 is {found}, the lock says {file.sha256}; "
+                    "copy it again"
+                )
     absent = store.missing_paths(paths[file] for file in model.files)
     wanted = {paths[file]: file for file in model.files if paths[file] in absent}
     total = sum(file.size for file in wanted.values())
@@ -127,27 +137,31 @@ class _Stopped(Exception):
 
 def _all(jobs: int, on_bytes: Callable[[int], None], calls: Sequence[Callable[[Callable[[int], None]], None]]) -> None:
     """Run ``calls``, ``jobs`` at a time; after a failure or Ctrl-C stop all at their next piece, and raise it."""
-    stop, failures = threading.Event(), []
+    stop = threading.Event()
 
     def on_piece(count: int) -> None:
         if stop.is_set():
             raise _Stopped
         on_bytes(count)
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        running = [pool.submit(call, on_piece) for call in calls]
+    def run(call: Callable[[Callable[[int], None]], None]) -> None:
         try:
-            for future in as_completed(running):
-                if not future.cancelled() and (failure := future.exception()) is not None:
-                    failures.append(failure)
-                    stop.set()
-                    pool.shutdown(wait=False, cancel_futures=True)
-        except KeyboardInterrupt:
+            on_piece(0)
+            call(on_piece)
+        except BaseException:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        running = [pool.submit(run, call) for call in calls]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    failures = [future.exception() for future in running if not future.cancelled()]
     for failure in failures:
-        if not isinstance(failure, _Stopped):
+        if failure is not None and not isinstance(failure, _Stopped):
             raise failure
 
 

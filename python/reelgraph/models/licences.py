@@ -27,7 +27,11 @@ let
 in
 value.works or (builtins.concatMap works (builtins.attrValues (removeAttrs value own)))
 """
-_SCHEMAS = {"materials/licences/terms/*.json": "licence", "materials/licences/works/*.json": "work", "materials/profile.json": "profile"}
+_SCHEMAS = {
+    "materials/licences/terms/*.json": "licence",
+    "materials/licences/works/*.json": "work",
+    "materials/profile.json": "profile",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,10 @@ def read_verdicts(root: Path) -> dict[str, Verdict]:
     found = evaluate(_VERDICTS, root=str(root))
     assert isinstance(found, dict)
     fields = Verdict.__dataclass_fields__
-    return {name: Verdict(**{key: value for key, value in verdict.items() if key in fields}) for name, verdict in found.items()}
+    return {
+        name: Verdict(**{key: value for key, value in verdict.items() if key in fields})
+        for name, verdict in found.items()
+    }
 
 
 def reached_works(checkout: Checkout, target: str) -> list[str]:
@@ -75,30 +82,41 @@ def require_allowed(verdict: Verdict, what: str) -> None:
     """Raise a StageError with the clause, and what would lift it, if the profile may not use a work."""
     if not verdict.allowed:
         lift = f"; lifted by {verdict.lifted_by}" if verdict.lifted_by else ""
-        raise StageError(f"{what} ({verdict.licence_title}): materials/profile.json may not use it: {verdict.because}{lift}")
+        raise StageError(
+            f"{what} ({verdict.licence_title}): materials/profile.json may not use it: {verdict.because}{lift}"
+        )
 
 
 def table(verdicts: Iterable[Verdict]) -> str:
     """Return one line a work: name, kind, licence, and whether we may use it or why not."""
     rows = [
-        (verdict.name, verdict.kind, verdict.licence, _answer(verdict) + ("" if verdict.allowed else f": {verdict.because}"))
+        (
+            verdict.name,
+            verdict.kind,
+            verdict.licence,
+            _answer(verdict) + ("" if verdict.allowed else f": {verdict.because}"),
+        )
         for verdict in verdicts
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows)
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    )
 
 
 def release_text(verdicts: Iterable[Verdict]) -> str:
-    """Return what a release made with these works must carry: who made them, their licences, and the words they ask for."""
-    lines = []
-    for verdict in verdicts:
-        lines.append(f"{verdict.title}: {verdict.attribution}")
-        lines.append(f"  {verdict.notice or verdict.licence_title}")
-        lines += [f"  {obligation}" for obligation in verdict.obligations]
-    return "\n".join(lines)
+    """Return what a release made with these works must carry, and what else their licences ask of us."""
+    chosen = list(verdicts)
+    lines = [
+        line for verdict in chosen for line in (verdict.attribution, f"  {verdict.notice or verdict.licence_title}")
+    ]
+    asked = [f"  {verdict.licence_title}: {obligation}" for verdict in chosen for obligation in verdict.obligations]
+    return "\n".join([*lines, *(["", "Besides, their licences ask:", "", *dict.fromkeys(asked)] if asked else [])])
 
 
-def document(verdicts: Mapping[str, Verdict], profile: Mapping[str, Any], terms: Mapping[str, Mapping[str, Any]]) -> str:
+def document(
+    verdicts: Mapping[str, Verdict], profile: Mapping[str, Any], terms: Mapping[str, Mapping[str, Any]]
+) -> str:
     """Return docs/research/model-licensing.md: the comparison, the clauses it rests on, and what is left to check."""
     chosen = sorted(verdicts.values(), key=lambda verdict: (verdict.kind != "model", not verdict.allowed, verdict.name))
     rows = [
@@ -116,13 +134,15 @@ def document(verdicts: Mapping[str, Verdict], profile: Mapping[str, Any], terms:
     lines = [
         "# What may we train with, and on",
         "",
-        "Made by `reel licences --document` from `materials/models`, `materials/licences` and `materials/profile.json`; do not",
-        "edit it, edit those. The same data decides at evaluation: a target that reaches a work with a **no** does not evaluate.",
-        "It is a reading aid and no legal advice.",
+        "Made by `reel licences --document` from `materials/models`, `materials/licences` and",
+        "`materials/profile.json`; do not edit it, edit those. The same data decides at evaluation: a target that",
+        "reaches a work with a **no** does not evaluate. It is a reading aid and no legal advice.",
         "",
         f"The profile: {profile['who']}",
         "",
-        *_markdown(["profile", ""], [[name.replace("_", " "), _plain(profile[name])] for name in profile if name != "who"]),
+        *_markdown(
+            ["profile", ""], [[name.replace("_", " "), _plain(profile[name])] for name in profile if name != "who"]
+        ),
         "",
         *_markdown(["work", "kind", "licence", "commercial", "limits", "may we use it", "lifted by"], rows),
         "",
@@ -164,7 +184,10 @@ def _limits(terms: Mapping[str, Any]) -> str:
 def _licence(name: str, terms: Mapping[str, Any]) -> list[str]:
     title = f"[{terms['title']}]({terms['source']['url']})" if terms["source"]["url"] else terms["title"]
     lines = [f'<a id="{name}"></a>**{title}**, read: {terms["source"]["read"]}', ""]
-    lines += [f"- {term.replace('_', ' ')}, {clause['where']}: “{clause['quote']}”" for term, clause in terms["clauses"].items()]
+    lines += [
+        f"- {term.replace('_', ' ')}, {clause['where']}: “{clause['quote']}”"
+        for term, clause in terms["clauses"].items()
+    ]
     lines += [f"- asks for: {obligation}" for obligation in terms["obligations"]]
     lines += [f"- notice to keep: {terms['notice']}"] if terms["notice"] else []
     return lines

@@ -40,16 +40,16 @@ def run_nix(program: str, *arguments: str) -> str:
 def evaluate(expression: str, **strings: str) -> object:
     """Return the JSON value of a Nix function of strings; nothing is written to the store."""
     named = [part for name, value in strings.items() for part in ("--argstr", name, value)]
-    return json.loads(run_nix("nix-instantiate", "--eval", "--strict", "--json", "--readonly-mode", *named, "--expr", expression))
+    return json.loads(
+        run_nix("nix-instantiate", "--eval", "--strict", "--json", "--readonly-mode", *named, "--expr", expression)
+    )
 
 
 def store_paths(root: Path, models: Iterable[Model]) -> dict[LockedFile, Path]:
     """Return the store path of each locked file of ``models``, whether it is there or not."""
     paths = evaluate(_PATHS, root=str(root))
     assert isinstance(paths, dict)
-    return {
-        file: Path(path) for model in models for file, path in zip(model.files, paths[model.name], strict=True)
-    }
+    return {file: Path(path) for model in models for file, path in zip(model.files, paths[model.name], strict=True)}
 
 
 def missing_paths(paths: Iterable[Path]) -> set[Path]:
@@ -66,7 +66,9 @@ def add_file(file: Path, store_path: Path) -> None:
     """Copy ``file`` into the store; raise a StageError if it does not arrive at ``store_path``."""
     arrived = run_nix("nix-store", "--add-fixed", "sha256", str(file)).strip()
     if arrived != str(store_path):
-        raise StageError(f"{file.name}: changed while it was added to the store ({arrived} instead of {store_path}); try again")
+        raise StageError(
+            f"{file.name}: changed while it was added to the store ({arrived} instead of {store_path}); try again"
+        )
 
 
 def keep(store_path: Path, root: Path) -> None:
@@ -90,4 +92,7 @@ def check_space(folder: Path, needed: int, what: str) -> None:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise StageError(f"{what} needs {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB left; make room and run it again")
+        raise StageError(
+            f"{what} needs {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB left; "
+            "make room and run it again"
+        )

@@ -57,7 +57,12 @@ class Robot:
     name = "robot"
 
     def __init__(
-        self, credentials: Credentials, clock: Clock, *, timeout: float = 30.0, transport: httpx.BaseTransport | None = None
+        self,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._clock = clock
         self._client = httpx.Client(
@@ -71,6 +76,7 @@ class Robot:
         )
         self._time: datetime | None = None
         self._silent_until = 0.0
+        self._refused: CredentialsRefused | None = None
 
     def time(self) -> datetime | None:
         """Return the webservice's clock as of its last answer."""
@@ -169,7 +175,9 @@ class Robot:
         found = []
         for path, kind in (("/ip", "ip"), ("/subnet", "subnet")):
             found += [
-                f"{kind} {_text(entry.get('ip'))}" for entry in self._list(path, kind) if entry.get("server_number") == number
+                f"{kind} {_text(entry.get('ip'))}"
+                for entry in self._list(path, kind)
+                if entry.get("server_number") == number
             ]
         return found
 
@@ -199,7 +207,9 @@ class Robot:
         options = self._get(f"/reset/{number}", "reset")
         types = [kind for kind in ("hw", "power", "sw") if kind in ((options or {}).get("type") or [])]
         if not types:
-            raise ProviderError(f"server {number}: has no reset without a technician; restart it in the provider's web page")
+            raise ProviderError(
+                f"server {number}: has no reset without a technician; restart it in the provider's web page"
+            )
         response = self._change("POST", f"/reset/{number}", {"type": types[0]})
         if not response.is_success:
             raise self._refusal(response, _error(response))
@@ -252,11 +262,15 @@ class Robot:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
             raise NotSent(f"the provider cannot be reached ({error}); nothing was sent") from error
         except httpx.RequestError as error:
-            raise FateUnknown(f"{method} {path} was sent and its answer lost ({str(error) or type(error).__name__})") from error
+            raise FateUnknown(
+                f"{method} {path} was sent and its answer lost ({str(error) or type(error).__name__})"
+            ) from error
         self._note_time(response)
         return response
 
     def _check_silence(self) -> None:
+        if self._refused is not None:
+            raise self._refused
         left = self._silent_until - self._clock.monotonic()
         if left > 0:
             raise RateLimited(f"the provider asked for silence; try again in {left:.0f} s", left)
@@ -280,8 +294,13 @@ class Robot:
         words = f"{error['code']}: {error['message']}"
         if response.status_code == 401:
             if "/order" in response.request.url.path and self._is_known():
-                return ProviderError("ordering is not switched on for this webservice user; do so in the provider's web page", status=3)
-            return CredentialsRefused(f"the provider refused the credentials ({words}); mend them before the next try", status=3)
+                return ProviderError(
+                    "ordering is not switched on for this webservice user; do so in the provider's web page", status=3
+                )
+            self._refused = CredentialsRefused(
+                f"the provider refused the credentials ({words}); mend them before the next try", status=3
+            )
+            return self._refused
         if error["code"] == "RATE_LIMIT_EXCEEDED":
             interval = float(error["interval"]) if isinstance(error.get("interval"), int) else _DEFAULT_INTERVAL
             self._silent_until = self._clock.monotonic() + interval
@@ -311,7 +330,11 @@ def _error(response: httpx.Response) -> dict[str, Any] | None:
     """Return the webservice's own error object, or None: a proxy's error page says nothing about the request's fate."""
     try:
         error = response.json()["error"]
-        wanted = error["status"] == response.status_code and isinstance(error["code"], str) and isinstance(error["message"], str)
+        wanted = (
+            error["status"] == response.status_code
+            and isinstance(error["code"], str)
+            and isinstance(error["message"], str)
+        )
     except (ValueError, KeyError, TypeError):
         return None
     return error if wanted else None
@@ -352,7 +375,9 @@ def _offers(channel: str, product: dict[str, Any], currency: str) -> list[Offer]
 def _address(product: dict[str, Any], location: str | None) -> Rate | None:
     for addon in product.get("orderable_addons") or []:
         if addon["id"] == _ADDRESS:
-            prices = [entry for entry in addon["prices"] if location is None or entry["location"] == location] or addon["prices"]
+            prices = [entry for entry in addon["prices"] if location is None or entry["location"] == location] or addon[
+                "prices"
+            ]
             rates = [rate for entry in prices if (rate := _rate(entry["price"]))]
             return max(rates, key=lambda rate: rate.monthly.gross, default=Rate(None, FREE))
     return None
@@ -400,4 +425,6 @@ def _server(value: dict[str, Any]) -> Server:
 
 def _cancellation(value: dict[str, Any]) -> Cancellation:
     day = value.get("cancellation_date")
-    return Cancellation(bool(value["cancelled"]), date.fromisoformat(day) if day else None, value.get("reservation_possible") is True)
+    return Cancellation(
+        bool(value["cancelled"]), date.fromisoformat(day) if day else None, value.get("reservation_possible") is True
+    )
