@@ -87,6 +87,9 @@ def test_a_stage_reaches_neither_network_nor_clock_nor_files_outside_its_inputs(
     definition = '{ name = "probe"; kind = "probe"; environment = "runner"; inputs = { }; schemas = [ ]; modules = [ ]; }'
     (checkout / "nix/stages/probe.nix").write_text(definition)
     (checkout / "nix/pipelines/default.nix").write_text(PIPELINE)
+    default = checkout / "nix/default.nix"
+    # The probe is a single stage and no specification of a pipeline.
+    default.write_text(default.read_text().replace("builtins.mapAttrs (_: mkPipeline) specifications", "specifications"))
     with socket.create_server(("127.0.0.1", 0)) as server:
         parameters = {"files": outside, "port": server.getsockname()[1]}
         (checkout / "nix/pipelines/probe.json").write_text(json.dumps(parameters))
