@@ -1,4 +1,4 @@
-# apps : { python } -> { tests, bench, reel }
+# apps : { python } -> { tests, bench, run_wan22_train, reel }
 #
 # `tests` and `bench` run the checkout that they are called in; `reel` is the project's own code as it was when the flake was read.
 { python }:
@@ -35,6 +35,9 @@ in
     name=''${1:?"name one of: $(cd tests/bench && ls ./*.py)"}
     shift
     exec ${python.environments.test}/bin/python3.11 "tests/bench/$name.py" "$@"
+  '';
+  run_wan22_train = app "run_wan22_train" ''
+    exec ${python.environments.train}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.determinism import restart_in_fixed_environment; restart_in_fixed_environment(); from reelgraph.run_wan22_train import main; main(prog_name="run_wan22_train")' "$@"
   '';
   reel = app "reel" ''
     exec ${python.environments.cli}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.cli.main import main; main(prog_name="reel")' "$@"

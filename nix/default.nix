@@ -8,12 +8,22 @@ let
     toolchain = import ./toolchain { inherit toolchain system; };
     locks = ../python/locks;
   };
-  materials = import ./materials.nix { inherit python; };
-  models = import ./models.nix { inherit python; };
+  licences = import ./licences.nix { };
+  materials = import ./materials.nix {
+    inherit python;
+    inherit (licences) mark;
+  };
+  models = import ./models {
+    inherit python;
+    inherit (licences) permit;
+  };
+  # Some packages carry weights or fonts.
+  worksOf =
+    environment: licences.inPackages (map (wheel: wheel.name) (import ./python/lock.nix (../python/locks + "/${system}/${environment}.txt")));
   stages = import ./stages;
   mkStage = import ./stage.nix {
-    inherit system stages;
-    inherit (python) environments;
+    inherit system stages licences;
+    environments = builtins.mapAttrs (name: environment: environment // { works = worksOf name; }) python.environments;
     code = ../python;
   };
   mkPipeline = import ./graph.nix {
@@ -27,15 +37,23 @@ let
       materials
       models
       ;
+    master = import ./master.nix {
+      inherit (python) script;
+      inherit (licences) mark;
+    };
   };
   pipelines = builtins.mapAttrs (_: mkPipeline) specifications;
   packages = {
     wan22-smoke = pipelines.smoke.bundle;
+    wan22-smoke-cuda = pipelines.smoke-cuda.bundle;
     default = pipelines.smoke.bundle;
   };
 in
 {
-  inherit pipelines packages;
+  inherit packages;
+  pipelines = pipelines // {
+    inherit models;
+  };
   checks = { inherit (packages) wan22-smoke; };
   lib = {
     inherit
@@ -44,6 +62,7 @@ in
       stages
       materials
       models
+      licences
       python
       specifications
       ;

@@ -3,10 +3,11 @@
 # THE picture: masters -> one chain an episode -> dataset -> segments of training -> checkpoint -> report.
 #
 #   specification  { name, episodes, bible, models, segments, parameters }
-#     episodes     { <id> = { master, scenes, labels, overrides, parameters ? { } }; }
-#     models       { speech, wan22 }
+#     episodes     { <id> = { master, cuts ? , scenes ? , labels ? , overrides ? , speakers ? , parameters ? { } }; }
+#     models       { speech, wan22, vision ? , omni ? }; without omni no line is heard twice, without vision all have labels
 #     segments     how many derivations the training is cut into
 #     parameters   { <stage> = { … }; }; an episode's own come on top
+#     confidential whether what is made of the masters stays out of binary caches; no by default
 #
 # Example: mkPipeline (import ./pipelines/smoke.nix { … })
 {
@@ -21,18 +22,27 @@
   models,
   segments,
   parameters,
+  confidential ? false,
 }:
 let
   closure = import ./closure.nix;
 
   stageOf =
     set: own: stage: inputs:
+    let
+      chosen = (parameters.${stage} or { }) // (own.${stage} or { });
+    in
     mkStage {
-      definition = stages.${stage};
+      definition = stages.${stage} // {
+        inherit confidential;
+        # A stage that computes on a GPU is built only where one is offered.
+        cuda = stages.${stage}.cuda or false || builtins.match "cuda.*" (chosen.device or "cpu") != null;
+      };
       inherit set inputs;
-      parameters = (parameters.${stage} or { }) // (own.${stage} or { });
+      parameters = chosen;
     };
   perDataset = stageOf name { };
+  isAsked = stage: parameters ? ${stage};
 
   theBible = perDataset "bible" { inherit bible; };
 
@@ -40,45 +50,94 @@ let
     id:
     {
       master,
-      scenes,
-      labels,
-      overrides,
+      cuts ? null,
+      scenes ? null,
+      labels ? null,
+      overrides ? null,
+      speakers ? null,
       parameters ? { },
     }:
     let
       perEpisode = stageOf id parameters;
+      named = stageOf id {
+        episode-bible.episode = id;
+        episode-names.episode = id;
+      };
+      episode_bible = named "episode-bible" { bible = theBible; };
+      names = named "episode-names" { bible = theBible; };
       source = perEpisode "source" { inherit master; };
-      shots = perEpisode "shots" { inherit master source; };
-      clips = perEpisode "clips" { inherit master source shots; };
+      # Only pipelines that have parameters for them ask the network and the reader.
+      whereAsked = stage: inputs: if isAsked stage then perEpisode stage inputs else null;
+      shot-votes = whereAsked "shot-votes" { inherit master source; };
+      shots = perEpisode "shots" {
+        inherit master source;
+        votes = shot-votes;
+        overrides = cuts;
+      };
+      texts = whereAsked "texts" { inherit master source shots; };
+      fingerprints = whereAsked "fingerprints" { inherit master source shots; };
+      clips = perEpisode "clips" {
+        inherit
+          master
+          source
+          shots
+          texts
+          ;
+        overrides = cuts;
+      };
       transcript = perEpisode "transcript-base" {
         inherit master source;
         model = models.speech;
       };
-      shot_reference = perEpisode "shot-reference" { inherit shots transcript; };
-      scene_context = perEpisode "scene-context" {
-        inherit shot_reference scenes;
-        bible = theBible;
+      disambiguated =
+        if models ? omni then
+          perEpisode "transcript-disambiguate" {
+            inherit master transcript names;
+            model = models.omni;
+          }
+        else
+          transcript;
+      shot_reference = perEpisode "shot-reference" {
+        inherit shots speakers;
+        transcript = disambiguated;
       };
+      scene_context = perEpisode "scene-context" (
+        {
+          inherit shot_reference scenes;
+          bible = episode_bible;
+        }
+        # Pictures are looked at only where no person has said what the scenes are.
+        // (if scenes == null then { inherit clips shots; } else { })
+      );
+      contact-sheet = whereAsked "contact-sheet" { inherit source shots clips; };
+      bootstrap = perEpisode "bootstrap" { inherit clips shots labels; };
       caption = perEpisode "caption" {
-        inherit clips scene_context labels;
-        bible = theBible;
+        inherit clips scene_context bootstrap;
+        bible = episode_bible;
+        model = models.vision or null;
       };
       reviewed = perEpisode "reviewed" {
-        inherit clips overrides;
+        inherit source clips overrides;
         captions = caption;
-        bible = theBible;
+        bible = episode_bible;
       };
     in
     {
       inherit
         master
         source
+        shot-votes
         shots
+        texts
+        fingerprints
         clips
+        contact-sheet
+        bootstrap
         caption
         reviewed
         ;
       transcript-base = transcript;
+      transcript-disambiguate = disambiguated;
       shot-reference = shot_reference;
       scene-context = scene_context;
       latents = perEpisode "wan22-latents" {
@@ -93,6 +152,11 @@ let
 
   chains = builtins.mapAttrs episode episodes;
   each = stage: builtins.mapAttrs (_: chain: chain.${stage}) chains;
+
+  variants = if isAsked "variants" then perDataset "variants" {
+    fingerprints = each "fingerprints";
+    texts = each "texts";
+  } else null;
 
   package = perDataset "wan22-package" {
     clips = each "clips";
@@ -182,6 +246,7 @@ in
   text = links "${name}-text" encoded.text // encoded.text;
   segments = trained;
   inherit
+    variants
     plan
     checkpoint
     samples

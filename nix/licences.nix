@@ -48,6 +48,11 @@ let
       revenue = licence.revenue_limit;
       checks = [
         {
+          term = "checked";
+          blocks = !licence.checked;
+          because = "nobody has read its licence yet";
+        }
+        {
           term = "published";
           blocks = !licence.published;
           because = "its weights are not published";
@@ -119,10 +124,12 @@ let
       held = if isHeld then agreement.id else null;
       because = builtins.concatStringsSep "; " (map (blocker: "${blocker.because} (${blocker.where})") blockers);
       lifted_by =
-        if agreement == null then
-          null
+        if agreement != null then
+          "the agreement '${agreement.id}' with ${agreement.party} in the profile's agreements"
+        else if blockers != [ ] && builtins.all (blocker: blocker.term == "checked") blockers then
+          "reading it and setting 'checked' in materials/licences/terms/${work.licence}.json"
         else
-          "the agreement '${agreement.id}' with ${agreement.party} in the profile's agreements";
+          null;
       to_check = licence.to_check ++ (work.to_check or [ ]);
     };
 

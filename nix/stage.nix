@@ -1,9 +1,9 @@
-# mkStage : { system, environments, stages, code } -> { definition, set, inputs, parameters } -> stage
+# mkStage : { system, environments, stages, code, licences ? } -> { definition, set, inputs, parameters } -> stage
 #
 # The only way a stage becomes a derivation: content-addressed, sandboxed, without references, seeing its own script
 # and declared modules and nothing else of the project.
 #
-#   definition  one file of nix/stages: { name, kind, environment, inputs, modules, outputs, cuda ? false }
+#   definition  one file of nix/stages: { name, kind, environment, inputs, modules, outputs, cuda ? false }, and confidential ? false
 #   set         what the stage is about, an episode or a pipeline: part of the name
 #   inputs      attribute set of stages or files; an attribute set of them where the definition says `{ each = kind; }`
 #   parameters  checked against schemas/<name>.parameters.json before any work
@@ -14,6 +14,7 @@
   environments,
   stages,
   code,
+  licences ? null,
 }:
 let
   cudaFeature = "cuda";
@@ -79,7 +80,10 @@ let
     else if kind == "file" && !(builtins.isAttrs value && value ? kind) then
       "${value}"
     else if builtins.isAttrs value && (value.kind or null) == kind then
-      "${value.path or value}"
+      if kind == "master" && licences != null && licences.reached [ value ] == [ ] then
+        throw "reelgraph: stage '${definition.name}' of '${set}': input '${name}' is a master of no known licence; say which work of materials/licences/works it is: lib.licences.mark takes its name"
+      else
+        "${value.path or value}"
     else
       throw "reelgraph: stage '${definition.name}' of '${set}': input '${name}' must be a stage of kind '${kind}', not ${describe value}";
   # What an input comes from, as data: "<set>/<stage>", a file's name, or an attribute set of these.
@@ -116,6 +120,8 @@ let
   python = environments.${definition.environment};
   module = builtins.replaceStrings [ "-" ] [ "_" ] definition.name;
   ownCode = codes.${definition.name} or (codeOf definition);
+  works = if licences == null then [ ] else licences.reached (builtins.attrValues inputs ++ [ python ]);
+  permit = if licences == null then value: value else licences.permit "stage '${definition.name}' of '${set}'" works;
 in
 if unknown != [ ] then
   throw "reelgraph: stage '${definition.name}' of '${set}': input '${builtins.head unknown}' is unknown; it takes ${toString (builtins.attrNames definition.inputs)}"
@@ -124,7 +130,7 @@ else
     name = "reel-${set}-${definition.name}";
     inherit system parameters;
     inputs = checked;
-    builder = "${python}/bin/python3.11";
+    builder = permit "${python}/bin/python3.11";
     args = [
       "-c"
       (builtins.concatStringsSep "; " [
@@ -143,10 +149,13 @@ else
     outputHashMode = "recursive";
     outputHashAlgo = "sha256";
     outputChecks.out.allowedReferences = [ ];
+    # What is cut from licensed masters is asked of no cache.
+    allowSubstitutes = !(definition.confidential or false);
   }
   // {
     inherit (definition) kind environment;
-    inherit set parameters;
+    # What it reaches stands beside the derivation, so a licence or a profile is no part of its hash.
+    inherit set parameters works;
     stage = definition.name;
     needs = inputs;
     edges = builtins.mapAttrs (_: edgesOf) (removeAttrs inputs [ "provenance" ]);

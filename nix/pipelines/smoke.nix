@@ -24,10 +24,22 @@ let
       preset = "veryfast";
     };
   };
+  tinyQwen =
+    stage:
+    mkStage {
+      definition = stages.${stage};
+      set = "smoke";
+      inputs = { };
+      parameters = {
+        seed = 25;
+        width = 32;
+        layers = 2;
+      };
+    };
 in
 {
   name = "smoke";
-  bible = ../../materials/smoke/bible.json;
+  bible = ../../materials/smoke/bible.yaml;
   models = {
     speech = models.whisper-tiny-en;
     wan22 = mkStage {
@@ -35,6 +47,7 @@ in
       set = "smoke";
       inputs = { };
       parameters = {
+        architecture = "Wan2.2-TI2V-5B";
         seed = 22;
         dit_dim = 48;
         dit_ffn_dim = 192;
@@ -46,15 +59,18 @@ in
         vae_dim = 4;
       };
     };
+    omni = tinyQwen "qwen25-omni-tiny";
+    vision = tinyQwen "qwen25-vl-tiny";
   };
   segments = 3;
   episodes.${id} = {
     master = excerpt // {
       path = "${excerpt}/episode.mp4";
     };
-    scenes = ../../materials/smoke/scenes.json;
-    labels = ../../materials/smoke/labels.json;
-    overrides = ../../materials/smoke/overrides.json;
+    scenes = ../../materials/smoke/scenes.yaml;
+    speakers = ../../materials/smoke/speakers.yaml;
+    labels = ../../materials/smoke/labels.yaml;
+    overrides = ../../materials/smoke/overrides.yaml;
   };
   parameters = {
     source = {
@@ -69,6 +85,8 @@ in
       min_scene_frames = 8;
       window_width = 2;
       min_content_value = 15.0;
+      network_threshold = 0.5;
+      black_luma = 10;
     };
     clips = {
       fps = 24;
@@ -84,6 +102,10 @@ in
       black_luma = 10;
       repeat_change = 0.1;
       still_share = 0.95;
+      text_boxes = 5;
+      text_area = 0.05;
+      tag_repeats = 0.8;
+      tag_blur_percentile = 5;
       crf = 14;
       preset = "medium";
     };
@@ -91,7 +113,10 @@ in
       language = "en";
       beam_size = 5;
       compute_type = "int8";
+      device = "cpu";
       cpu_threads = 2;
+      batch_size = 1;
+      word_delay_seconds = 0.16;
       voice_activity_threshold = 0.5;
       minimum_silence_seconds = 2.0;
       speech_padding_seconds = 0.4;
@@ -100,9 +125,33 @@ in
       compression_ratio_threshold = 2.4;
       repetition_limit = 4;
     };
+    # Less alike than a name ever sounds, so that the toy model is asked although no line holds a name.
+    transcript-disambiguate = {
+      device = "cpu";
+      dtype = "float32";
+      batch_size = 4;
+      new_tokens = 24;
+      least_similarity = 0.55;
+      most_candidates = 4;
+      largest_distance = 0.35;
+      padding_seconds = 0.3;
+    };
+    scene-context = {
+      picture_distance = 0.2;
+      lookback_seconds = 20;
+    };
+    # Every clip has a person's label; the toy model captions four of them beside it.
     caption = {
       minimum_words = 15;
       maximum_words = 60;
+      device = "cpu";
+      dtype = "float32";
+      frames = 8;
+      largest_frame_pixels = 61440;
+      batch_size = 4;
+      new_tokens = 48;
+      repetition_penalty = 1.05;
+      compared_clips = 4;
     };
     reviewed = {
       minimum_words = 15;
@@ -135,6 +184,7 @@ in
       gradient_clip = 1.0;
       lora_rank = 16;
       timestep_shift = 5.0;
+      expert = "all";
       timestep_minimum = 0.0;
       timestep_maximum = 1.0;
       first_frame_probability = 0.5;
@@ -150,7 +200,9 @@ in
     wan22-train = {
       device = "cpu";
       dtype = "float32";
-      checkpointing = "none";
+      recompute = "none";
+      profile = "exact";
+      processes = 1;
     };
     checkpoint = {
       name = "big-buck-bunny-smoke";

@@ -27,7 +27,9 @@ for package in os.environ["packages"].split():
 
 (out / "bin").mkdir(parents=True, exist_ok=True)
 (out / "pyvenv.cfg").write_text(f"home = {home}/bin\ninclude-system-site-packages = false\n")
-start = f'exec {os.environ["loader"]} --argv0 "$0" --library-path {os.environ["libraries"]} {home}/bin/python3.11 "$@"\n'
+start = (
+    f'exec {os.environ["loader"]} --argv0 "$0" --library-path {os.environ["libraries"]} {home}/bin/python3.11 "$@"\n'
+)
 for name in ("python3.11", "python3", "python"):
     program = out / "bin" / name
     program.write_text(f"#!{os.environ['shell']}\n{start}")

@@ -29,7 +29,9 @@ with zipfile.ZipFile(wheel) as archive:
         folder = site
         if first.endswith(".data"):
             scheme, _, rest = rest.partition("/")
-            folder = {"purelib": site, "platlib": site, "scripts": out / "bin", "data": out}.get(scheme, out / "share" / scheme)
+            folder = {"purelib": site, "platlib": site, "scripts": out / "bin", "data": out}.get(
+                scheme, out / "share" / scheme
+            )
         target = folder / (rest if first.endswith(".data") else entry.filename)
         if entry.is_dir():
             continue

@@ -1,9 +1,13 @@
-# Characters, places and gadgets: the only names that a caption may use.
+# Characters, villains, places and gadgets: the only names that a caption may use.
 {
   name = "bible";
   kind = "bible";
   environment = "media";
   inputs.bible = "file";
   schemas = [ "bible" ];
-  modules = [ "text/names.py" ];
+  modules = [
+    "text/bible.py"
+    "text/names.py"
+    "text/yaml.py"
+  ];
 }

@@ -1,21 +1,26 @@
-# A caption for each clip.
+# A caption for each clip: a person's label, else a vision model's answer that keeps to the rules.
 {
   name = "caption";
   kind = "captions";
-  environment = "media";
+  environment = "vlm";
   inputs = {
     clips = "clips";
     scene_context = "scene-context";
-    bible = "bible";
-    labels = "file";
+    bible = "episode-bible";
+    bootstrap = "bootstrap";
+    model.optional = "vision-model";
   };
   schemas = [
+    "answers"
     "captions"
-    "labels"
   ];
   modules = [
     "text/captions.py"
     "text/names.py"
     "text/ranges.py"
+    "words/answers.py"
+    "words/generate.py"
+    "words/prompts.py"
+    "words/vision.py"
   ];
 }

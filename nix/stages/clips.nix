@@ -7,11 +7,19 @@
     master = "master";
     source = "source";
     shots = "shots";
+    texts.optional = "texts";
+    overrides.optional = "file";
   };
-  schemas = [ "clips" ];
+  schemas = [
+    "clips"
+    "cut-overrides"
+  ];
   modules = [
     "media/encode.py"
     "media/frames.py"
+    "media/overrides.py"
     "media/plan.py"
+    "media/tags.py"
+    "media/transitions.py"
   ];
 }

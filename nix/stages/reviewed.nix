@@ -1,13 +1,14 @@
-# The captions with a person's corrections on top.
+# The captions with people's corrections on top.
 {
   name = "reviewed";
   kind = "reviewed";
   environment = "media";
   inputs = {
+    source = "source";
     clips = "clips";
     captions = "captions";
-    bible = "bible";
-    overrides = "file";
+    bible = "episode-bible";
+    overrides.optional = "file";
   };
   schemas = [
     "captions"
@@ -17,5 +18,6 @@
     "text/captions.py"
     "text/names.py"
     "text/ranges.py"
+    "text/yaml.py"
   ];
 }

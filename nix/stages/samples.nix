@@ -5,6 +5,7 @@
   environment = "train";
   inputs = {
     checkpoint = "checkpoint";
+    low_noise_checkpoint.optional = "checkpoint";
     package = "wan22-package";
     model = "wan22-model";
   };

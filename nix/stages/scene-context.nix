@@ -1,16 +1,24 @@
-# Scenes: who is where, doing what.
+# Scenes: who is where, doing what, and what happened before.
 {
   name = "scene-context";
   kind = "scene-context";
   environment = "media";
   inputs = {
     shot_reference = "shot-reference";
-    bible = "bible";
-    scenes = "file";
+    bible = "episode-bible";
+    scenes.optional = "file";
+    clips.optional = "clips";
+    shots.optional = "shots";
   };
   schemas = [
     "scene-context"
     "scenes"
   ];
-  modules = [ "text/ranges.py" ];
+  modules = [
+    "text/names.py"
+    "text/ranges.py"
+    "text/yaml.py"
+    "words/pictures.py"
+    "words/scenes.py"
+  ];
 }

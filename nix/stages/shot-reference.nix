@@ -1,4 +1,4 @@
-# Shots joined with the lines spoken in them.
+# Shots joined with the lines spoken in them and, where known, who speaks.
 {
   name = "shot-reference";
   kind = "shot-reference";
@@ -6,7 +6,11 @@
   inputs = {
     shots = "shots";
     transcript = "transcript";
+    speakers.optional = "file";
   };
-  schemas = [ "shot-reference" ];
-  modules = [ ];
+  schemas = [
+    "shot-reference"
+    "speakers"
+  ];
+  modules = [ "text/yaml.py" ];
 }

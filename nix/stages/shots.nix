@@ -1,4 +1,4 @@
-# Shot boundaries.
+# Shot boundaries: what PySceneDetect finds, together with the network's votes where there are any.
 {
   name = "shots";
   kind = "shots";
@@ -6,10 +6,17 @@
   inputs = {
     master = "master";
     source = "source";
+    votes.optional = "shot-votes";
+    overrides.optional = "file";
   };
   schemas = [
+    "cut-overrides"
     "frames"
     "shots"
   ];
-  modules = [ "media/frames.py" ];
+  modules = [
+    "media/frames.py"
+    "media/overrides.py"
+    "media/transitions.py"
+  ];
 }

@@ -10,6 +10,8 @@
   };
   schemas = [ "transcript" ];
   modules = [
+    "media/frames.py"
+    "media/sound.py"
     "text/audio.py"
     "text/transcript.py"
   ];

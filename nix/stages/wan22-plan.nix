@@ -14,6 +14,8 @@
   ];
   modules = [
     "train/counter.py"
+    "train/estimates.json"
+    "train/estimates.py"
     "train/plan.py"
     "train/prompts.py"
     "train/schedule.py"

@@ -12,13 +12,19 @@
   };
   schemas = [ "state" ];
   modules = [
+    "train/attention.py"
     "train/counter.py"
     "train/flow.py"
+    "train/loader.py"
     "train/lora.py"
+    "train/memory.py"
     "train/model.py"
     "train/plan.py"
+    "train/processes.py"
+    "train/schedule.py"
     "train/tensors.py"
     "train/trainer.py"
+    "train/transformer.py"
     "train/wan.py"
   ];
 }

@@ -49,10 +49,14 @@ class Stage:
         stop_clock()
         command = click.command(name=self.name, help=sys.modules[self.run.__module__].__doc__)(self._command)
         for option in (
-            click.option("--derivation", is_flag=True, help="Take everything from Nix's .attrs.json in this directory."),
+            click.option(
+                "--derivation", is_flag=True, help="Take everything from Nix's .attrs.json in this directory."
+            ),
             click.option("--output", type=click.Path(path_type=Path), help="Directory to make; must not exist."),
             click.option("--parameters", type=click.Path(path_type=Path), help="JSON file of parameters."),
-            click.option("--input", "inputs", multiple=True, metavar="NAME=PATH", help="NAME.EPISODE=PATH for one an episode."),
+            click.option(
+                "--input", "inputs", multiple=True, metavar="NAME=PATH", help="NAME.EPISODE=PATH for one an episode."
+            ),
         ):
             command = option(command)
         command(standalone_mode=True)
@@ -102,7 +106,9 @@ class Stage:
             {
                 "stage": self.name,
                 "parameters": dict(parameters),
-                "inputs": {field.name: _hashes(getattr(bound_inputs, field.name)) for field in dataclasses.fields(bound_inputs)},
+                "inputs": {
+                    field.name: _hashes(getattr(bound_inputs, field.name)) for field in dataclasses.fields(bound_inputs)
+                },
                 "files": tree_files(output),
             },
         )
@@ -123,7 +129,12 @@ class Stage:
             if value is not None and many != isinstance(value, Mapping):
                 raise StageError(f"input '{name}' must be {'one path an episode' if many else 'one path'}")
             bound[name] = {key: Path(path) for key, path in sorted(value.items())} if many else value and Path(value)
-        missing = [str(path) for value in bound.values() for path in (value.values() if isinstance(value, dict) else [value]) if path and not path.exists()]
+        missing = [
+            str(path)
+            for value in bound.values()
+            for path in (value.values() if isinstance(value, dict) else [value])
+            if path and not path.exists()
+        ]
         if missing:
             raise StageError(f"{missing[0]}: no such file or directory; build or fetch it first")
         return self.inputs(**bound)
@@ -143,7 +154,9 @@ def validate(value: Any, schema: str, what: str) -> None:
     document = json.loads((SCHEMAS / f"{schema}.json").read_text(encoding="utf-8"))
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(document).iter_errors(value))
     if error is not None:
-        field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
+        field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(
+            "."
+        )
         raise StageError(f"{what}{': ' + field if field else ''}: {error.message} (schema {schema}.json)")
 
 

@@ -1,30 +1,14 @@
-"""What graph tests share: evaluation of the flake, of a copy of it, and of single Nix files; nothing is built."""
+"""What graph tests share: a checkout to edit, and what it evaluates to; nothing is built."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
-
-class EvaluationError(Exception):
-    """What Nix said when it could not evaluate."""
-
-
-def evaluate(checkout: Path, attribute: str, apply: str = "x: x") -> Any:
-    """Return the JSON value of a function applied to a flake attribute of ``checkout``."""
-    command = [str(ROOT / "nixw"), "eval", "--json", f"path:{checkout}#{attribute}", "--apply", apply]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout)
-    if finished.returncode:
-        raise EvaluationError(finished.stderr)
-    return json.loads(finished.stdout)
+from evaluation import ROOT, evaluate
 
 
 @pytest.fixture

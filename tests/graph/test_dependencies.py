@@ -23,7 +23,8 @@ def append(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["README.md", "docs/new.md", "tests/unit/new.py", "nixw", "python/reelgraph/cli/main.py", "python/pyproject.toml"]
+    "file",
+    ["README.md", "docs/new.md", "tests/unit/new.py", "nixw", "python/reelgraph/cli/main.py", "python/pyproject.toml"],
 )
 def test_documents_tests_and_commands_change_no_stage(checkout: Path, derivations: Derivations, file: str) -> None:
     before = derivations(checkout)
@@ -46,13 +47,15 @@ def test_one_episodes_stage_does_not_touch_the_stages_before_it(checkout: Path, 
     append(checkout / "python/reelgraph/stages/clips.py", "\n# edited\n")
     after = changed(before, derivations(checkout))
     assert {f"{EPISODE}/clips", f"{EPISODE}/wan22-latents", "smoke/wan22-package"} <= after
-    assert not after & {f"{EPISODE}/{stage}" for stage in ("excerpt", "source", "shots", "transcript-base", "shot-reference")}
+    assert not after & {
+        f"{EPISODE}/{stage}" for stage in ("excerpt", "source", "shots", "transcript-base", "shot-reference")
+    }
 
 
 def test_a_label_changes_no_picture_stage(checkout: Path, derivations: Derivations) -> None:
     before = derivations(checkout)
-    labels = checkout / "materials/smoke/labels.json"
+    labels = checkout / "materials/smoke/labels.yaml"
     labels.write_text(labels.read_text().replace("the", "a", 1))
     after = changed(before, derivations(checkout))
-    assert f"{EPISODE}/caption" in after
+    assert f"{EPISODE}/bootstrap" in after and f"{EPISODE}/caption" in after
     assert not after & {f"{EPISODE}/clips", f"{EPISODE}/wan22-latents", f"{EPISODE}/transcript-base"}

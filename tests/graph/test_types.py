@@ -22,18 +22,39 @@ STUBS = """
 
 def nix(expression: str) -> subprocess.CompletedProcess[str]:
     """Evaluate a Nix expression in the checkout."""
-    command = ["nix-instantiate", "--extra-experimental-features", "ca-derivations", "--eval", "--strict", "--json", "--expr", expression]
+    command = [
+        "nix-instantiate",
+        "--extra-experimental-features",
+        "ca-derivations",
+        "--eval",
+        "--strict",
+        "--json",
+        "--expr",
+        expression,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 @pytest.mark.parametrize(
     ("definition", "inputs", "sentence"),
     [
-        ("picky", '{ source = { kind = "clips"; }; }', "input 'source' must be a stage of kind 'source', not a stage of kind 'clips'"),
+        (
+            "picky",
+            '{ source = { kind = "clips"; }; }',
+            "input 'source' must be a stage of kind 'source', not a stage of kind 'clips'",
+        ),
         ("picky", "{ }", "input 'source' is missing"),
-        ("picky", '{ source = { kind = "source"; path = "/x"; }; clip = 1; }', "input 'clip' is unknown; it takes source"),
-        ("picky", '{ source = 3; }', "input 'source' must be a stage of kind 'source', not a int"),
-        ("many", '{ clips = { kind = "clips"; }; }', "input 'clips' must be an attribute set of stages of kind 'clips'"),
+        (
+            "picky",
+            '{ source = { kind = "source"; path = "/x"; }; clip = 1; }',
+            "input 'clip' is unknown; it takes source",
+        ),
+        ("picky", "{ source = 3; }", "input 'source' must be a stage of kind 'source', not a int"),
+        (
+            "many",
+            '{ clips = { kind = "clips"; }; }',
+            "input 'clips' must be an attribute set of stages of kind 'clips'",
+        ),
         ("many", '{ clips.one = { kind = "shots"; }; }', "input 'clips.one' must be a stage of kind 'clips'"),
     ],
 )
@@ -49,9 +70,11 @@ def test_both_toolchains_offer_the_same_interface() -> None:
     nixpkgs = f"""let p = {package}; in {{ legacyPackages.x86_64-linux = {{
       bash = p; glibc = p; zlib = p; python311 = p; python311Packages.pip = p; cacert = p; stdenv.cc.cc.lib = p; }}; }}"""
     embedded = '{ embedded = { seed = "/seed"; certificates = "/certificates"; }; }'
-    describe = "builtins.mapAttrs (_: value: if value ? outPath then \"path\" else if builtins.isString value then \"path\" else builtins.typeOf value)"
+    describe = 'builtins.mapAttrs (_: value: if value ? outPath then "path" else if builtins.isString value then "path" else builtins.typeOf value)'
     kinds = [
-        json.loads(nix(f'{describe} (import ./nix/toolchain {{ system = "x86_64-linux"; toolchain = {toolchain}; }})').stdout)
+        json.loads(
+            nix(f'{describe} (import ./nix/toolchain {{ system = "x86_64-linux"; toolchain = {toolchain}; }})').stdout
+        )
         for toolchain in (nixpkgs, embedded)
     ]
     assert kinds[0] == kinds[1]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,31 +27,38 @@ class Finished:
     @property
     def built_stages(self) -> list[str]:
         """The names of the stages that were built, in order (``<set>-<stage>``)."""
-        lines = [line for line in self.log.splitlines() if line.startswith("building '/nix/store/") and "-reel-" in line]
+        lines = [
+            line for line in self.log.splitlines() if line.startswith("building '/nix/store/") and "-reel-" in line
+        ]
         return [line.split("-reel-", 1)[1].removesuffix("...").removesuffix("'").removesuffix(".drv") for line in lines]
 
 
 def nixw(*arguments: str | Path, nix: Path | None = None, cwd: Path = ROOT) -> Finished:
     """Run ./nixw, showing its log as it comes; ``nix`` puts another Nix first on PATH."""
     path = f"{nix}:{os.environ['PATH']}" if nix else os.environ["PATH"]
-    process = subprocess.Popen(
-        [ROOT / "nixw", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stderr is not None
     log = []
-    for line in process.stderr:
-        print(f"    {line}", end="", file=sys.__stderr__, flush=True)
-        log.append(line)
-    output = process.stdout.read()
-    return Finished(process.wait(), output, "".join(log))
+    # Output goes to a file: a pipe that nobody reads while the log is shown would fill up and stop Nix.
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [ROOT / "nixw", *arguments],
+            cwd=cwd,
+            env={**os.environ, "PATH": path},
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            print(f"    {line}", end="", file=sys.__stderr__, flush=True)
+            log.append(line)
+        status = process.wait()
+        output.seek(0)
+        return Finished(status, output.read(), "".join(log))
 
 
-def output_paths(attributes: list[str], *, flake: str | Path = ROOT, store: Path | None = None, nix: Path | None = None) -> list[str]:
+def output_paths(
+    attributes: list[str], *, flake: str | Path = ROOT, store: Path | None = None, nix: Path | None = None
+) -> list[str]:
     """Build ``attributes`` of a flake and return their output paths in order."""
     where = ["--store", store] if store else []
     installables = [f"{flake}#{attribute}" for attribute in attributes]

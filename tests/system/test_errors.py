@@ -31,7 +31,7 @@ def test_an_altered_film_is_named(checkout: Path) -> None:
 
 
 def test_a_caption_for_a_clip_that_does_not_exist_is_named(checkout: Path) -> None:
-    replace(checkout / "materials/smoke/overrides.json", '"start": ', '"start": 9')
+    replace(checkout / "materials/smoke/overrides.yaml", "  start: ", "  start: 9")
     finished = nixw("build", "--no-link", "-L", f"path:{checkout}#smoke.episodes.big-buck-bunny-excerpt.reviewed")
     assert finished.status != 0
     assert "reelgraph: reviewed: " in finished.log and "clip" in finished.log

@@ -11,7 +11,23 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, nixw
 
-TOOLS = ("sh", "cat", "cksum", "cp", "cut", "dirname", "id", "ldconfig", "mkdir", "mktemp", "rm", "sed", "timeout", "touch", "tr")
+TOOLS = (
+    "sh",
+    "cat",
+    "cksum",
+    "cp",
+    "cut",
+    "dirname",
+    "id",
+    "ldconfig",
+    "mkdir",
+    "mktemp",
+    "rm",
+    "sed",
+    "timeout",
+    "touch",
+    "tr",
+)
 RUNNER = "lib.x86_64-linux.python.environments.runner"
 
 
@@ -49,7 +65,10 @@ def test_without_nixpkgs_and_python_it_says_so(bare: Path) -> None:
 def test_an_unknown_toolchain_is_named(bare: Path) -> None:
     (bare / "nix").symlink_to(shutil.which("nix") or "nix")
     finished = run(bare, "build", NIXW_TOOLCHAIN="conda")
-    assert (finished.returncode, finished.stderr) == (3, "nixw: NIXW_TOOLCHAIN is 'conda'; expected nixpkgs or embedded\n")
+    assert (finished.returncode, finished.stderr) == (
+        3,
+        "nixw: NIXW_TOOLCHAIN is 'conda'; expected nixpkgs or embedded\n",
+    )
 
 
 def test_it_works_from_any_directory_and_passes_the_status_on() -> None:

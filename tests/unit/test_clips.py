@@ -20,7 +20,14 @@ from reelgraph.media.frames import cover_and_crop, open_media, video_stream
 from reelgraph.stages import shots as shots_stage
 from reelgraph.stages.clips import STAGE
 
-SHOTS_PARAMETERS = {"adaptive_threshold": 3.0, "min_scene_frames": 8, "window_width": 2, "min_content_value": 15.0}
+SHOTS_PARAMETERS = {
+    "adaptive_threshold": 3.0,
+    "min_scene_frames": 8,
+    "window_width": 2,
+    "min_content_value": 15.0,
+    "network_threshold": 0.5,
+    "black_luma": 10,
+}
 PARAMETERS = {
     "fps": 24,
     "width": 128,
@@ -30,6 +37,10 @@ PARAMETERS = {
     "black_luma": 10,
     "repeat_change": 0.1,
     "still_share": 0.95,
+    "text_boxes": 5,
+    "text_area": 0.05,
+    "tag_repeats": 0.8,
+    "tag_blur_percentile": 5,
     "crf": 10,
     "preset": "ultrafast",
 }

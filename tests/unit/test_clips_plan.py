@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reelgraph.media.plan import Clip, Frames, Reject, Rules, Timeline, plan
 
-RULES = Rules(frame_counts=(17, 25, 33, 49), trim_frames=2, black_luma=10, repeat_change=0.1, still_share=0.95)
+RULES = Rules((17, 25, 33, 49), 2, 10, 0.1, 0.95, text_boxes=5, text_area=0.05)
 
 
 def timeline(frames: int, source: Fraction = Fraction(24), clips: Fraction = Fraction(24)) -> Timeline:
@@ -59,7 +59,7 @@ def test_a_short_shot_is_rejected_as_too_short() -> None:
 
 
 def test_a_shot_shorter_than_the_trim_is_trimmed_whole() -> None:
-    assert summary(planned([19, 3, 19]))[2:4] == [(19, 21, "trim"), (21, 22, "trim")]
+    assert summary(planned([19, 3, 19]))[2:4] == [(19, 22, "trim"), (22, 24, "trim")]
 
 
 def test_black_frames_are_dropped_and_the_rest_of_the_shot_kept() -> None:
@@ -123,7 +123,7 @@ def test_every_frame_is_in_one_clip_or_one_reject_and_no_clip_leaves_its_shot(
     frames, shots = sum(lengths), tiles(lengths)
     luma = data.draw(st.lists(st.sampled_from([0.0, 9.9, 10.0, 200.0]), min_size=frames, max_size=frames))
     change = data.draw(st.lists(st.sampled_from([0.0, 0.1, 4.0]), min_size=frames, max_size=frames))
-    rules = Rules((17, 25, 33, 49), trim, 10, 0.1, 0.95)
+    rules = Rules((17, 25, 33, 49), trim, 10, 0.1, 0.95, 5, 0.05)
     times = timeline(frames, source, fps)
     pieces = plan(shots, Frames(luma, change), times, rules)
     assert [(piece.start, piece.end) for piece in pieces] == tiles([piece.end - piece.start for piece in pieces])

@@ -11,11 +11,14 @@ import pytest
 from reelgraph.errors import StageError
 from reelgraph.stages.reviewed import STAGE
 from reelgraph.text.captions import text_hash
+from reelgraph.text.yaml import read_yaml
 
+MASTER = f"sha256:{'0' * 64}"
 SMOKE = Path(__file__).parents[2] / "materials" / "smoke"
 BIBLE = {
     "series": "Big Buck Bunny",
     "characters": [{"name": "Frank", "aliases": [], "appearance": "A squirrel."}],
+    "villains": [],
     "places": [],
     "gadgets": [],
 }
@@ -36,6 +39,7 @@ CAPTIONS = [
 
 def override(**changes: Any) -> dict[str, Any]:
     entry = {
+        "source": MASTER,
         "start": 10,
         "end": 19,
         "text": AFTER,
@@ -53,14 +57,15 @@ def build(
         "captions/captions.json": {"captions": captions},
         "clips/clips.json": {"clips": clips},
         "bible/bible.json": BIBLE,
-        "overrides.json": overrides,
+        "source/probe.json": {"sha256": "0" * 64},
+        "overrides.yaml": overrides,
         "out/.keep": None,
     }
     for name, value in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(json.dumps(value))
-    inputs = {name: tmp_path / name for name in ("captions", "clips", "bible")} | {
-        "overrides": tmp_path / "overrides.json"
+    inputs = {name: tmp_path / name for name in ("source", "captions", "clips", "bible")} | {
+        "overrides": tmp_path / "overrides.yaml"
     }
     STAGE.execute(inputs, {"minimum_words": 5, "maximum_words": 20}, tmp_path / "out")
     return json.loads((tmp_path / "out" / "captions.json").read_text())["captions"]
@@ -70,31 +75,58 @@ def test_without_overrides_the_captions_stay_as_they_are(tmp_path: Path) -> None
     assert build(tmp_path, []) == CAPTIONS
 
 
-@pytest.mark.parametrize("key", [{}, {"start": None, "end": None, "clip": "a-10-19"}])
-def test_override_by_frames_or_by_clip_replaces_one_caption_and_says_so(tmp_path: Path, key: dict[str, Any]) -> None:
-    first, second, third = build(tmp_path, [override(**key)])
+def test_override_replaces_one_caption_and_says_so(tmp_path: Path) -> None:
+    first, second, third = build(tmp_path, [override()])
     assert second == {**CAPTIONS[1], "text": AFTER, "source": "override"}
     assert [first, third] == [CAPTIONS[0], CAPTIONS[2]]
+
+
+def test_override_writes_the_caption_of_a_clip_that_needed_a_person(tmp_path: Path) -> None:
+    captions = [CAPTIONS[0], {**CAPTIONS[1], "text": "", "source": "needs-person"}, CAPTIONS[2]]
+    assert build(tmp_path, [override(replaces=text_hash(""))], captions)[1]["text"] == AFTER
+
+
+def test_clips_that_still_need_a_person_are_listed(tmp_path: Path) -> None:
+    captions = [{**caption, "text": "", "source": "needs-person"} for caption in CAPTIONS]
+    with pytest.raises(
+        StageError, match=r"2 of 3 clips have no caption and need a person: a-0-9, a-20-29; .*reel review"
+    ):
+        build(tmp_path, [override(replaces=text_hash(""))], captions)
+
+
+def test_override_of_another_master_shows_both(tmp_path: Path) -> None:
+    with pytest.raises(
+        StageError, match=r"is for the master sha256:1111.*, but this episode's is sha256:0000.*Frank clings"
+    ):
+        build(tmp_path, [override(source=f"sha256:{'1' * 64}")])
+
+
+def test_override_whose_frames_moved_shows_what_is_there_now(tmp_path: Path) -> None:
+    with pytest.raises(
+        StageError, match=r'no clip of these frames .*frames 10-19 have "Frank sits .* 1".*"Frank clings'
+    ) as caught:
+        build(tmp_path, [override(start=12, end=21)])
+    assert f'frames 20-29 have "{BEFORE} 2"' in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
         (
-            [override(start=11)],
-            r'override for frames 11-19 by Ada: there is no such clip; find the clip that now shows "Frank clings',
+            [override(start=900, end=909)],
+            r"override for frames 900-909 by Ada: there is no clip of these frames \(no clip shows any of them\)",
         ),
-        ([override(start=None, end=None, clip="b-1-2")], "override for clip b-1-2 by Ada: there is no such clip"),
         (
             [override(), override(text=f"{AFTER} again")],
-            "override for frames 10-19 by Ada: clip a-10-19 has another override",
+            f'override for frames 10-19 by Ada: clip a-10-19 has two overrides, "{AFTER}" and "{AFTER} again"',
         ),
         ([override(text="Frank waves")], "override for frames 10-19 by Ada: has 2 words, expected 5 to 20"),
         ([override(text="Frank waves to Harry in the sun")], "override for frames 10-19 by Ada: uses 'Harry'"),
-        ([override(clip="a-10-19")], r"overrides\.json: "),
-        ([override(end=None)], r"overrides\.json: "),
-        ([override(replaces="abc")], r"overrides\.json: \[0\]\.replaces: 'abc' does not match"),
-        ([override(by=None)], r"overrides\.json: \[0\]: 'by' is a required property"),
+        ([override(clip="a-10-19")], r"overrides\.yaml: "),
+        ([override(end=None)], r"overrides\.yaml: "),
+        ([override(replaces="abc")], r"overrides\.yaml: \[0\]\.replaces: 'abc' does not match"),
+        ([override(source=None)], r"overrides\.yaml: \[0\]: 'source' is a required property"),
+        ([override(by=None)], r"overrides\.yaml: \[0\]: 'by' is a required property"),
     ],
 )
 def test_override_that_does_not_fit_is_an_error_that_names_it(tmp_path: Path, overrides: Any, sentence: str) -> None:
@@ -137,7 +169,7 @@ def test_captions_and_clips_that_do_not_match_are_an_error(
 
 
 def test_smoke_overrides_replace_labels_as_they_stand() -> None:
-    labels, overrides = (json.loads((SMOKE / f"{name}.json").read_text()) for name in ("labels", "overrides"))
-    present = {text_hash(label["training_caption"]) for label in labels}
+    labels, overrides = (read_yaml(SMOKE / f"{name}.yaml") for name in ("labels", "overrides"))
+    present = {text_hash(label["training_caption"]) for label in labels["labels"]}
     assert overrides
     assert {override["replaces"] for override in overrides} <= present

@@ -21,7 +21,9 @@ def segment(*words: tuple[float, float, str]) -> dict[str, Any]:
     return {"start": entries[0]["start"], "end": entries[-1]["end"], "text": text, "words": entries}
 
 
-def build(tmp_path: Path, shots: dict[str, Any], segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def build(
+    tmp_path: Path, shots: dict[str, Any], segments: list[dict[str, Any]], speakers: Any = None
+) -> list[dict[str, Any]]:
     for name, file, value in (
         ("shots", "shots.json", shots),
         ("transcript", "transcript.json", {"segments": segments, "dropped": []}),
@@ -30,7 +32,11 @@ def build(tmp_path: Path, shots: dict[str, Any], segments: list[dict[str, Any]])
         (tmp_path / name).mkdir()
         if file:
             (tmp_path / name / file).write_text(json.dumps(value))
-    STAGE.execute({"shots": tmp_path / "shots", "transcript": tmp_path / "transcript"}, {}, tmp_path / "out")
+    inputs = {"shots": tmp_path / "shots", "transcript": tmp_path / "transcript"}
+    if speakers is not None:
+        inputs["speakers"] = tmp_path / "speakers.yaml"
+        inputs["speakers"].write_text(json.dumps(speakers))
+    STAGE.execute(inputs, {}, tmp_path / "out")
     return json.loads((tmp_path / "out" / "shot-reference.json").read_text())["shots"]
 
 
@@ -81,6 +87,34 @@ def test_fractional_frame_rate_places_cuts_exactly(tmp_path: Path) -> None:
 def test_episode_without_shots_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"shots\.json: holds no shots"):
         build(tmp_path, {"fps": 24, "frames": 0, "shots": []}, [])
+
+
+def test_line_has_the_speaker_of_its_middle_and_shots_what_is_said_around_them(tmp_path: Path) -> None:
+    lines = [segment((0.2, 0.8, " Come")), segment((1.2, 1.8, " here."))]
+    speakers = [{"start": 0, "end": 1, "speaker": "Frank"}]
+    first, second, third = build(tmp_path, cut_at(0, 24, 48, 72), lines, speakers)
+    assert (first["lines"][0]["speaker"], second["lines"][0]["speaker"]) == ("Frank", None)
+    assert [(shot["before"], shot["after"]) for shot in (first, second, third)] == [
+        ("", "here."),
+        ("Come", ""),
+        ("here.", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("speakers", "sentence"),
+    [
+        (
+            [{"start": 0, "end": 2, "speaker": "Frank"}, {"start": 1, "end": 3, "speaker": "Rinky"}],
+            r"speakers: Frank speaks until 2 s, but Rinky from 1 s",
+        ),
+        ([{"start": 2, "end": 2, "speaker": "Frank"}], "speakers: Frank at 2 s: its end must lie after its start"),
+        ([{"start": 2, "end": 3}], r"speakers\.yaml: \[0\]: 'speaker' is a required property"),
+    ],
+)
+def test_speakers_that_do_not_fit_are_named(tmp_path: Path, speakers: Any, sentence: str) -> None:
+    with pytest.raises(StageError, match=sentence):
+        build(tmp_path, cut_at(0, 24, 48), [], speakers)
 
 
 times = st.floats(0, 100, allow_nan=False).map(lambda value: round(value, 2))

@@ -17,7 +17,14 @@ from reelgraph.errors import StageError
 from reelgraph.files import read_json
 from reelgraph.stages.shots import STAGE, Parameters, measure
 
-PARAMETERS = {"adaptive_threshold": 3.0, "min_scene_frames": 8, "window_width": 2, "min_content_value": 15.0}
+PARAMETERS = {
+    "adaptive_threshold": 3.0,
+    "min_scene_frames": 8,
+    "window_width": 2,
+    "min_content_value": 15.0,
+    "network_threshold": 0.5,
+    "black_luma": 10,
+}
 
 
 @pytest.fixture
@@ -47,7 +54,12 @@ def test_every_cut_is_found_on_its_frame(film: Callable[..., Path], shots: Calla
 
 def test_a_film_without_a_cut_is_one_shot(film: Callable[..., Path], shots: Callable[..., Path]) -> None:
     found = read_json(shots(film([("moving", 50)])) / "shots.json")
-    assert found == {"fps": 24.0, "frames": 50, "shots": [{"start": 0, "end": 50, "score": None}]}
+    assert found == {
+        "fps": 24.0,
+        "frames": 50,
+        "shots": [{"start": 0, "end": 50, "score": None}],
+        "transitions": [],
+    }
 
 
 def test_a_cut_just_before_the_end_is_found(film: Callable[..., Path], shots: Callable[..., Path]) -> None:
@@ -113,7 +125,7 @@ def test_a_wrong_parameter_is_told_by_its_name(film: Callable[..., Path], shots:
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=40), st.integers(1, 4), st.integers(1, 10))
 def test_cuts_lie_inside_the_film_in_order_and_apart(greys: list[int], window: int, apart: int) -> None:
     pictures = (np.full((4, 4, 3), grey, np.uint8) for grey in greys)
-    found = measure(pictures, 24.0, Parameters(3.0, apart, window, 15.0))
+    found = measure(pictures, 24.0, Parameters(3.0, apart, window, 15.0, 0.5, 10))
     assert len(found.content) == len(found.luma) == len(found.change) == len(greys)
     assert all(after - before >= apart for before, after in pairwise([0, *found.cuts]))
     assert all(0 < cut < len(greys) for cut in found.cuts)

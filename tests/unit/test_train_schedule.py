@@ -37,6 +37,7 @@ SETTINGS = Settings(
     gradient_clip=1.0,
     lora_rank=4,
     timestep_shift=5.0,
+    expert="all",
     timestep_minimum=0.0,
     timestep_maximum=1.0,
     first_frame_probability=0.5,

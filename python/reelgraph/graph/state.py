@@ -54,6 +54,8 @@ def find_states(graph: Graph, store: Store) -> dict[str, StageState]:
 
 def _find_state(stage: Stage, needs: tuple[str, ...], outputs: Mapping[str, str], store: Store) -> StageState:
     open_stages = tuple(name for name in needs if name not in outputs)
+    if open_stages and stage.attributes["name"] not in store.stage_derivations:
+        return StageState(stage, State.TO_BUILD, stage.derivation, open_stages, None, None)
     known = {(drv, "out"): outputs[name] for drv, name in stage.upstream_drvs.items() if name in outputs}
     derivation = stage.derivation.resolve(known)
     output = None if open_stages else store.realisations.get(derivation.realisation())

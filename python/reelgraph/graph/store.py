@@ -39,6 +39,10 @@ class Store:
         """Return where a store path lies on this machine."""
         return self.root / path.lstrip("/")
 
+    @cached_property
+    def _prefix(self) -> str:
+        return str(self.root).rstrip("/")
+
     @property
     def database(self) -> Path:
         """The store's database file."""
@@ -90,9 +94,8 @@ class Store:
     def built(self, name: str) -> Iterator[Derivation]:
         """Yield the derivations of a name whose output the store holds, as they were built, the newest first."""
         for path in self.stage_derivations.get(name, []):
-            file = self.file(path)
-            if _is_resolved(file):
-                derivation = read_derivation(file)
+            if _is_resolved(f"{self._prefix}{path}"):
+                derivation = read_derivation(self.file(path))
                 if derivation.realisation() in self.realisations:
                     yield derivation
 
@@ -138,10 +141,10 @@ class Store:
         return {path for (path,) in rows}
 
 
-def _is_resolved(file: Path) -> bool:
+def _is_resolved(file: str) -> bool:
     """Whether a .drv file is content-addressed and waits for nothing; thousands of others need not be read whole."""
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb") as stream:
             return stream.read(len(_RESOLVED)) == _RESOLVED
     except OSError:
         return False

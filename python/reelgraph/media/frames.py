@@ -87,12 +87,15 @@ def decoded_frames(path: Path, expected: int) -> Iterator[VideoFrame]:
 
 def picture_filter(stream: VideoStream, *filters: tuple[str, str]) -> Callable[[VideoFrame], VideoFrame]:
     """Return a function that applies libavfilter ``(name, arguments)`` filters, each one frame in and one out."""
-    graph = Graph()
+    graph, time_base = Graph(), stream.time_base
     graph.threads = 1
-    nodes = [graph.add_buffer(template=stream), *(graph.add(name, arguments) for name, arguments in filters)]
-    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
 
     def apply(frame: VideoFrame) -> VideoFrame:
+        # Headers may not tell the format; the first frame does.
+        if not graph.configured:
+            source = graph.add_buffer(None, frame.width, frame.height, frame.format, time_base=time_base)
+            nodes = [source, *(graph.add(name, arguments) for name, arguments in filters)]
+            graph.link_nodes(*nodes, graph.add("buffersink")).configure()
         graph.vpush(frame)
         return graph.vpull()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
+
+CREDITS_SAMPLES = 3  # so many looks at one shot that find it full of text make it credits
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Rules:
     black_luma: float
     repeat_change: float
     still_share: float
+    text_boxes: int
+    text_area: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,38 @@ class Frames:
     change: Sequence[float]
 
 
+@dataclass(frozen=True)
+class Writing:
+    """What is written in frames ``start`` to before ``end``: how many boxes, and their share of the picture."""
+
+    start: int
+    end: int
+    boxes: int
+    area: float
+
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What others said of ranges of frames: transitions (half-open), writing, and a person's word, which wins."""
+
+    transitions: Sequence[Span] = ()
+    writing: Sequence[Writing] = ()
+    keep: Sequence[Span] = ()
+    drop: Sequence[Span] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a frame is in no clip; ``value`` is None where it is the number of frames."""
+
+    rule: str
+    value: float | None
+    threshold: float
+
+
 class Timeline:
     """When each frame is shown, and which one is nearest to a frame of a clip at another rate."""
 
@@ -67,34 +103,76 @@ class Timeline:
         return tuple(self.frame_at(start, number) for number in range(count))
 
 
-def plan(shots: Sequence[tuple[int, int]], measured: Frames, timeline: Timeline, rules: Rules) -> list[Clip | Reject]:
+def plan(
+    shots: Sequence[Span], measured: Frames, timeline: Timeline, rules: Rules, marks: Marks | None = None
+) -> list[Clip | Reject]:
     """Return clips and rejects in order: each frame of the ``shots``, which tile the episode, is in exactly one."""
-    return [piece for shot in range(len(shots)) for piece in _plan_shot(shot, *shots[shot], measured, timeline, rules)]
+    marks = marks or Marks()
+    return [
+        piece
+        for shot in range(len(shots))
+        for piece in _plan_shot(shot, *shots[shot], measured, timeline, rules, marks)
+    ]
 
 
 def _plan_shot(
-    shot: int, start: int, end: int, measured: Frames, timeline: Timeline, rules: Rules
+    shot: int, start: int, end: int, measured: Frames, timeline: Timeline, rules: Rules, marks: Marks
 ) -> Iterator[Clip | Reject]:
-    luma = measured.luma
-    black = [value < rules.black_luma for value in luma[start:end]]
-    repeats = [value <= rules.repeat_change for value in measured.change[start + 1 : end]]
-    still = sum(repeats) / len(repeats) if repeats else 0.0
-    # The first and the last frame of the episode have no neighbour shot that could show in them.
-    head = min(start + (rules.trim_frames if start > 0 else 0), end)
-    tail = max(end - (rules.trim_frames if end < len(luma) else 0), head)
-    if start < head:
-        yield Reject(start, head, "trim", head - start, rules.trim_frames)
-    for is_black, run in groupby(range(head, tail), key=lambda frame: black[frame - start]):
+    verdicts = _verdicts(start, end, measured, rules, marks)
+    for verdict, run in groupby(range(start, end), key=lambda frame: verdicts[frame - start]):
         indices = list(run)
         first, last = indices[0], indices[-1] + 1
-        if is_black:
-            yield Reject(first, last, "black", round(sum(luma[first:last]) / len(indices), 2), rules.black_luma)
-        elif still > rules.still_share:
-            yield Reject(first, last, "still", round(still, 3), rules.still_share)
-        else:
+        if verdict is None:
             yield from _fill(shot, first, last, timeline, rules)
-    if tail < end:
-        yield Reject(tail, end, "trim", end - tail, rules.trim_frames)
+        elif verdict.rule == "black":
+            value = round(sum(measured.luma[first:last]) / len(indices), 2)
+            yield Reject(first, last, verdict.rule, value, verdict.threshold)
+        else:
+            value = last - first if verdict.value is None else verdict.value
+            yield Reject(first, last, verdict.rule, value, verdict.threshold)
+
+
+def _verdicts(start: int, end: int, measured: Frames, rules: Rules, marks: Marks) -> list[Verdict | None]:
+    """Return what keeps each frame of a shot out of a clip; of several reasons the first one named here."""
+    luma, last = measured.luma, len(measured.luma)
+    repeats = [value <= rules.repeat_change for value in measured.change[start + 1 : end]]
+    still = sum(repeats) / len(repeats) if repeats else 0.0
+    verdicts: list[Verdict | None] = [None] * (end - start)
+
+    def mark(spans: Iterable[Span], verdict: Verdict | None) -> None:
+        for first, after in spans:
+            for frame in range(max(first, start), min(after, end)):
+                verdicts[frame - start] = verdict
+
+    for writing, rule in _written(start, end, rules, marks.writing):
+        crowded = writing.boxes >= rules.text_boxes
+        value, limit = (writing.boxes, rules.text_boxes) if crowded else (writing.area, rules.text_area)
+        mark([(writing.start, writing.end)], Verdict(rule, value, limit))
+    if still > rules.still_share:
+        mark([(start, end)], Verdict("still", round(still, 3), rules.still_share))
+    black = Verdict("black", None, rules.black_luma)
+    mark(((frame, frame + 1) for frame in range(start, end) if luma[frame] < rules.black_luma), black)
+    mark(marks.keep, None)
+    mark(marks.transitions, Verdict("transition", None, 0))
+    mark(marks.drop, Verdict("dropped-by-hand", None, 0))
+    # The first and the last frame of the episode have no neighbour shot that could show in them.
+    trim = Verdict("trim", None, rules.trim_frames)
+    mark([(start, start + rules.trim_frames)] if start > 0 else [], trim)
+    mark([(end - rules.trim_frames, end)] if end < last else [], trim)
+    return verdicts
+
+
+def _written(start: int, end: int, rules: Rules, writing: Sequence[Writing]) -> Iterator[tuple[Writing, str]]:
+    """Yield what is written too large in a shot; between the first and the last of many, credits run on."""
+    inside = [entry for entry in writing if start <= entry.start and entry.end <= end]
+    large = [entry for entry in inside if entry.boxes >= rules.text_boxes or entry.area >= rules.text_area]
+    if len(large) < CREDITS_SAMPLES:
+        yield from ((entry, "text") for entry in large)
+        return
+    whole = Writing(
+        large[0].start, large[-1].end, max(entry.boxes for entry in large), max(entry.area for entry in large)
+    )
+    yield whole, "credits"
 
 
 def _fill(shot: int, start: int, end: int, timeline: Timeline, rules: Rules) -> Iterator[Clip | Reject]:

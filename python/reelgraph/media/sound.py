@@ -39,6 +39,15 @@ def integer_resampler(sample_format: str, layout: str, rate: int) -> AudioResamp
     return AudioResampler(format=sample_format, layout=layout, rate=rate, options={"internal_sample_fmt": "s32p"})
 
 
+def integer_decoder(stream: av.AudioStream) -> av.AudioCodecContext:
+    """Return a decoder for ``stream`` that computes in integers where FFmpeg's usual one, AAC's, does not."""
+    if stream.codec_context.name != "aac":
+        return stream.codec_context
+    decoder = av.CodecContext.create("aac_fixed", "r")
+    decoder.extradata = stream.codec_context.extradata
+    return decoder
+
+
 def read_recording(path: Path, name: str, rate: int) -> np.ndarray:
     """Return a mono 16-bit WAV as int16 samples, ``rate`` a second; a StageError calls another file ``name``."""
     try:
@@ -63,11 +72,7 @@ def soundtrack(container: InputContainer, film: Path, start: Fraction, end: Frac
     Comes as int16 arrays [channels, samples], with silence where the stream has gaps.
     """
     stream, picture = container.streams.audio[0], video_stream(container, film)
-    # FFmpeg's usual AAC decoder computes in floating point.
-    decoder = av.CodecContext.create(
-        "aac_fixed" if stream.codec_context.name == "aac" else stream.codec_context.name, "r"
-    )
-    decoder.extradata = stream.codec_context.extradata
+    decoder = integer_decoder(stream)
     resampler = integer_resampler("s16p", stream.layout.name, stream.rate)
     zero = (picture.start_time or 0) * picture.time_base
     done, last = round(start * stream.rate), round(end * stream.rate)

@@ -14,9 +14,13 @@ from reelgraph.report.provenance import Record
 # Rules of the clips stage: what each means, and what its value and limit are.
 RULES = {
     "black": ("Darker than a picture is: black frames and fades.", "mean grey, 0 to 255"),
+    "credits": ("Writing after writing runs on: titles at a beginning or an end.", "boxes of writing"),
+    "dropped-by-hand": ("A person dropped it.", "decision"),
     "remainder": ("Left over behind the clips of a shot, too few for another one.", "frames"),
     "still": ("A whole shot in which nearly every frame repeats the one before.", "share of repeats"),
+    "text": ("Writing in the picture, larger than a sign in a scene is.", "share of the picture"),
     "too-short": ("A shot, or what black leaves of it, with too few frames for the shortest clip.", "frames"),
+    "transition": ("A fade, dissolve, iris or flash: two shots, or none, in one picture.", "frames"),
     "trim": ("Beside a cut, where the neighbouring shot may still show.", "frames"),
 }
 CAPTION_SOURCES = {"training_caption": "written by hand", "override": "corrected by hand"}

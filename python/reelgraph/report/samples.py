@@ -25,13 +25,16 @@ CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.
 class Sample:
     """A sample as the page shows it: ``entry`` of samples.json, and pictures as addresses.
 
-    ``poster`` is a video's first frame, ``given`` the frame that the sample was drawn from; both may be None.
+    ``poster`` is a video's first frame, ``given`` the frame it was drawn from, ``base`` the same drawn without
+    the LoRA and ``base_poster`` its first frame; all may be None.
     """
 
     entry: Mapping[str, Any]
     address: str
     poster: str | None
     given: str | None
+    base: str | None = None
+    base_poster: str | None = None
 
 
 def poster(path: Path) -> str:
@@ -53,10 +56,12 @@ def read_samples(directory: Path, package: Path, width: int) -> Iterator[Sample]
             raise StageError(
                 f"sample '{entry['file']}': the page can show {' and '.join(MEDIA_TYPES)}; leave others out"
             )
-        given = entry["first_frame"]
+        given, base = entry["first_frame"], directory / entry.get("base_file", "")
         yield Sample(
             entry=entry,
             address=data_address(MEDIA_TYPES[path.suffix], path.read_bytes()),
             poster=poster(path) if path.suffix == ".mp4" else None,
             given=thumbnail(package / given, f"first frame of sample '{entry['file']}'", width) if given else None,
+            base=data_address(MEDIA_TYPES[path.suffix], base.read_bytes()) if base.is_file() else None,
+            base_poster=poster(base) if base.is_file() and path.suffix == ".mp4" else None,
         )

@@ -1,4 +1,8 @@
-"""Check the bible of a series: its characters, places and gadgets are the only names that captions may use."""
+"""Check the bible of a series: its characters, villains, places and gadgets are the only names that captions may use.
+
+It is written in YAML, in one file or in all files of a folder; what may be left out (aliases, outfits, episodes) is
+filled in here, so that later stages need not ask.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reelgraph.errors import StageError
-from reelgraph.files import read_json, write_json
+from reelgraph.files import write_json
 from reelgraph.stage import Stage, validate
-from reelgraph.text.names import KINDS
+from reelgraph.text.bible import check_bible, complete, read_bible
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The bible as people write it, a JSON file."""
+    """The bible as people write it: a YAML or JSON file, or a folder of them."""
 
     bible: Path
 
@@ -25,25 +28,11 @@ class Parameters:
     """None."""
 
 
-def check_names(bible: Mapping[str, Any]) -> None:
-    """Raise a StageError where one name or alias, in any case, means two entries or stands twice in one."""
-    owners: dict[str, str] = {}
-    for kind in KINDS:
-        for entry in bible[kind]:
-            for text in (entry["name"], *entry["aliases"]):
-                owner = f"{kind} '{entry['name']}'"
-                if text != " ".join(text.split()):
-                    raise StageError(f"bible: {owner}: '{text}' has blanks at an end or twice in a row; remove them")
-                if other := owners.get(text.casefold()):
-                    raise StageError(f"bible: '{text}' stands for {other} and for {owner}; a name may stand once")
-                owners[text.casefold()] = owner
-
-
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write the checked bible.json."""
-    bible = read_json(inputs.bible)
+    bible: Mapping[str, Any] = complete(read_bible(inputs.bible))
     validate(bible, "bible", inputs.bible.name)
-    check_names(bible)
+    check_bible(bible)
     write_json(out / "bible.json", bible)
 
 

@@ -14,7 +14,7 @@ from reelgraph.report.provenance import Record, names_by_file, read_record
 from reelgraph.stage import Stage
 
 # What may come from outside, so that a chain of hashes ends at it.
-MATERIALS = ("bible", "film", "labels", "master", "model", "overrides", "scenes", "speech")
+MATERIALS = ("bible", "cuts", "film", "labels", "master", "model", "overrides", "scenes", "speakers", "speech", "votes")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,9 @@ def check_weights(weights: dict[str, torch.Tensor]) -> None:
         )
 
 
-def metadata(inputs: Inputs, parameters: Parameters, plan: dict[str, Any], dataset: dict[str, Any]) -> dict[str, str]:
+def metadata(
+    inputs: Inputs, parameters: Parameters, plan: dict[str, Any], dataset: dict[str, Any], profile: str
+) -> dict[str, str]:
     """Return what is written into the header of the files: strings, no clock, no path."""
     model, recipe = describe_model(inputs.model), read_json(inputs.plan / "recipe.json")
     return {
@@ -89,6 +91,8 @@ def metadata(inputs: Inputs, parameters: Parameters, plan: dict[str, Any], datas
         "reelgraph.plan_hash": content_hash(inputs.plan),
         "reelgraph.recipe": json.dumps(plan["parameters"], sort_keys=True),
         "reelgraph.seed": str(recipe["seed"]),
+        "reelgraph.expert": recipe["expert"],
+        "reelgraph.profile": profile,
         "reelgraph.rank": str(recipe["lora_rank"]),
         "reelgraph.alpha": str(recipe["lora_rank"]),
         "reelgraph.steps": str(plan["total_steps"]),
@@ -108,7 +112,9 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         name: tensor for name, tensor in read_tensors(last / "state.safetensors").items() if name.startswith("blocks.")
     }
     check_weights(weights)
-    header = metadata(inputs, parameters, plan, dataset)
+    # One segment that need not come out the same is enough for the whole to need not either.
+    profile = "fast" if any(state["profile"] == "fast" for state in states) else "exact"
+    header = metadata(inputs, parameters, plan, dataset, profile)
     named = {COMFYUI_PREFIX + name: tensor for name, tensor in weights.items()}
     write_tensors(out / "lora-fp32.safetensors", named, header)
     write_tensors(out / "lora.safetensors", {name: tensor.to(torch.bfloat16) for name, tensor in named.items()}, header)

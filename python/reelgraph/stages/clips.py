@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -25,7 +26,9 @@ from reelgraph.media.frames import (
     presentation_times,
     video_stream,
 )
-from reelgraph.media.plan import Clip, Frames, Reject, Rules, Timeline, plan
+from reelgraph.media.overrides import read_overrides
+from reelgraph.media.plan import Clip, Frames, Marks, Reject, Rules, Timeline, Writing, plan
+from reelgraph.media.tags import Look, find_logo
 from reelgraph.progress import track
 from reelgraph.stage import Stage
 
@@ -35,11 +38,13 @@ FRAME_STEP = 8  # LTX-2 needs 8n + 1 frames; Wan, which needs 4n + 1, takes them
 
 @dataclass(frozen=True)
 class Inputs:
-    """A media file, the directory with its probe.json, and the one with its shots.json and frames.json."""
+    """A media file, the directories with its probe.json, shots.json and texts.json, and a person's corrections."""
 
     master: Path
     source: Path
     shots: Path
+    texts: Path | None = None
+    overrides: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,10 @@ class Parameters:
     black_luma: float
     repeat_change: float
     still_share: float
+    text_boxes: int
+    text_area: float
+    tag_repeats: float
+    tag_blur_percentile: float
     crf: int
     preset: str
 
@@ -70,7 +79,27 @@ def check(parameters: Parameters) -> None:
         raise StageError(f"frame_counts: {parameters.frame_counts} do not ascend; sort them")
 
 
-def decide(inputs: Inputs, parameters: Parameters, total: int) -> list[Clip | Reject]:
+def texts_of(inputs: Inputs) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the looks at the film's writing, and the text that is its logo."""
+    samples = read_json(inputs.texts / "texts.json")["samples"] if inputs.texts else []
+    return samples, find_logo(samples)
+
+
+def marks(inputs: Inputs, found: Mapping[str, Any], sha256: str) -> Marks:
+    """Return what transitions, texts and a person's corrections say of the frames."""
+    changes = [(change["start"], change["end"]) for change in found["transitions"]]
+    samples, logo = texts_of(inputs)
+    written = []
+    for sample in samples:
+        boxes = [box for box in sample["boxes"] if box["text"] != logo]
+        area = round(sum(box["width"] * box["height"] for box in boxes), 4)
+        written.append(Writing(sample["start"], sample["end"], len(boxes), area))
+    corrected = read_overrides(inputs.overrides, sha256) if inputs.overrides else {"keep": [], "drop": []}
+    keep, drop = ([(entry["start"], entry["end"]) for entry in corrected[name]] for name in ("keep", "drop"))
+    return Marks(changes, written, keep, drop)
+
+
+def decide(inputs: Inputs, parameters: Parameters, total: int, sha256: str) -> list[Clip | Reject]:
     """Return what becomes of each of the ``total`` frames; shots that are not this film's raise a StageError."""
     found, measured = read_json(inputs.shots / "shots.json"), read_json(inputs.shots / "frames.json")
     times = presentation_times(inputs.master)
@@ -81,8 +110,8 @@ def decide(inputs: Inputs, parameters: Parameters, total: int) -> list[Clip | Re
     if [shot["start"] for shot in found["shots"]] != bounds[:-1] or bounds[-1] != total:
         raise StageError(f"shots.json: its shots do not tile frames 0 to {total}; mend them or find them again")
     rules = Rules(**{rule.name: getattr(parameters, rule.name) for rule in fields(Rules)})
-    frames = Frames(measured["luma"], measured["change"])
-    return plan(list(pairwise(bounds)), frames, Timeline(times, Fraction(parameters.fps)), rules)
+    frames, timeline = Frames(measured["luma"], measured["change"]), Timeline(times, Fraction(parameters.fps))
+    return plan(list(pairwise(bounds)), frames, timeline, rules, marks(inputs, found, sha256))
 
 
 def tally(rejects: Iterable[Reject]) -> str:
@@ -127,7 +156,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     check(parameters)
     master, probe = inputs.master, read_json(inputs.source / "probe.json")
     total = probe["video"]["frames"]
-    pieces = decide(inputs, parameters, total)
+    pieces = decide(inputs, parameters, total, probe["sha256"])
     clips = [piece for piece in pieces if isinstance(piece, Clip)]
     rejects = [piece for piece in pieces if isinstance(piece, Reject)]
     if not clips:
@@ -136,6 +165,9 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         )
     for directory in ("clips", "first_frames"):
         (out / directory).mkdir()
+    look = Look(read_json(inputs.shots / "frames.json"), parameters.repeat_change)
+    samples, logo = texts_of(inputs)
+    limits = parameters.tag_repeats, parameters.tag_blur_percentile
     rows = []
     frames = enumerate(track(decoded_frames(master, total), "clips", total, "frame"))
     with open_media(master) as container:
@@ -146,7 +178,8 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             row = {"id": name, "file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
             write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), parameters, like)
             write_png(out / row["first_frame"], read_back(out / row["file"], len(clip.frames), parameters))
-            rows.append({**row, "start": clip.start, "end": clip.end, "frames": len(clip.frames), "shot": clip.shot})
+            place = {"start": clip.start, "end": clip.end, "frames": len(clip.frames), "shot": clip.shot}
+            rows.append({**row, **place, **look.describe(clip.start, clip.end, samples, logo, *limits)})
     for _ in frames:
         pass  # Decoding to the end finds out whether frames are missing there.
     size = {"fps": parameters.fps, "width": parameters.width, "height": parameters.height}

@@ -1,8 +1,11 @@
-"""Put a person's corrections on top of the captions; one that no longer fits is an error, never lost."""
+"""Put people's corrections on top of the captions; one that no longer fits is an error, never lost.
+
+A correction names its clip by content: the master's SHA-256 and the clip's frames. So it survives renamed episodes,
+other clip ids and a caption model's next version, and it never lands on other pictures.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +16,18 @@ from reelgraph.files import read_json, write_json
 from reelgraph.stage import Stage, validate
 from reelgraph.text.captions import MOST_CLIPS_OF_ONE_TEXT, caption_problems, text_hash
 from reelgraph.text.ranges import frames
+from reelgraph.text.yaml import read_yaml
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Directories with captions.json, clips.json and bible.json, and the corrections as people write them."""
+    """Directories with probe.json, captions.json, clips.json and bible.json; the corrections as people write them."""
 
+    source: Path
     captions: Path
     clips: Path
     bible: Path
-    overrides: Path
+    overrides: Path | None
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,24 @@ def check_clips(captions: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[s
 
 
 def name_of(override: Mapping[str, Any]) -> str:
-    """Return how messages call an override: as the person named its clip."""
-    return f"override for {'clip ' + override['clip'] if 'clip' in override else frames(override)} by {override['by']}"
+    """Return how messages call an override."""
+    return f"override for {frames(override)} by {override['by']}"
 
 
-def caption_of(override: Mapping[str, Any], captions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the caption that the override is for, by clip id or by the clip's exact frames, or raise a StageError."""
-    fields = ("clip",) if "clip" in override else ("start", "end")
-    match = next((caption for caption in captions if all(caption[field] == override[field] for field in fields)), None)
-    if match is None:
+def caption_of(override: Mapping[str, Any], captions: Sequence[Mapping[str, Any]], master: str) -> Mapping[str, Any]:
+    """Return the caption that the override is for, or raise a StageError that shows what it says and what there is."""
+    if override["source"] != master:
         raise StageError(
-            f'{name_of(override)}: there is no such clip; find the clip that now shows "{override["text"]}"'
+            f"{name_of(override)}: is for the master {override['source']}, but this episode's is {master}; find the "
+            f'frames in the new master and set both, or remove the override "{override["text"]}"'
+        )
+    match = next((one for one in captions if (one["start"], one["end"]) == (override["start"], override["end"])), None)
+    if match is None:
+        near = [one for one in captions if one["start"] < override["end"] and override["start"] < one["end"]]
+        there = "; ".join(f'{frames(one)} have "{one["text"]}"' for one in near) or "no clip shows any of them"
+        raise StageError(
+            f"{name_of(override)}: there is no clip of these frames ({there}); move or remove the override "
+            f'"{override["text"]}"'
         )
     if override["replaces"] != (present := text_hash(match["text"])):
         raise StageError(
@@ -72,14 +84,17 @@ def caption_of(override: Mapping[str, Any], captions: Sequence[Mapping[str, Any]
 
 
 def apply_overrides(
-    captions: Sequence[Mapping[str, Any]], overrides: Sequence[Mapping[str, Any]]
+    captions: Sequence[Mapping[str, Any]], overrides: Sequence[Mapping[str, Any]], master: str
 ) -> list[dict[str, Any]]:
     """Return the captions with every override in its place, or raise a StageError that names the override."""
     texts: dict[str, str] = {}
     for override in overrides:
-        caption = caption_of(override, captions)
+        caption = caption_of(override, captions, master)
         if caption["clip"] in texts:
-            raise StageError(f"{name_of(override)}: clip {caption['clip']} has another override; keep one of the two")
+            raise StageError(
+                f'{name_of(override)}: clip {caption["clip"]} has two overrides, "{texts[caption["clip"]]}" and '
+                f'"{override["text"]}"; keep one of the two'
+            )
         texts[caption["clip"]] = override["text"]
     return [
         {**caption, "text": texts[caption["clip"]], "source": "override"} if caption["clip"] in texts else dict(caption)
@@ -87,23 +102,41 @@ def apply_overrides(
     ]
 
 
+def check_overrides(
+    overrides: Sequence[Mapping[str, Any]],
+    reviewed: Sequence[Mapping[str, Any]],
+    bible: Mapping[str, Any],
+    parameters: Parameters,
+) -> None:
+    """Raise a StageError for an override that breaks a rule of captions or is the text of too many clips."""
+    texts = [caption["text"] for caption in reviewed]
+    for override in overrides:
+        problems = caption_problems(override["text"], bible, parameters.minimum_words, parameters.maximum_words)
+        if (uses := texts.count(override["text"])) > MOST_CLIPS_OF_ONE_TEXT:
+            problems.append(f"is the text of {uses} clips, at most {MOST_CLIPS_OF_ONE_TEXT} may share one")
+        if problems:
+            raise StageError(f"{name_of(override)}: {'; '.join(problems)}")
+
+
+def check_written(captions: Sequence[Mapping[str, Any]]) -> None:
+    """Raise a StageError that lists the clips which still need a person."""
+    if missing := [caption["clip"] for caption in captions if caption["source"] == "needs-person"]:
+        raise StageError(
+            f"{len(missing)} of {len(captions)} clips have no caption and need a person: {', '.join(missing)}; "
+            "write them with: reel review EPISODE"
+        )
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write captions.json in the order of the clips."""
     captions = read_json(inputs.captions / "captions.json")["captions"]
-    overrides = read_json(inputs.overrides)
-    validate(overrides, "overrides", inputs.overrides.name)
+    overrides = (read_yaml(inputs.overrides) or []) if inputs.overrides else []
+    validate(overrides, "overrides", inputs.overrides.name if inputs.overrides else "overrides")
     check_clips(captions, read_json(inputs.clips / "clips.json")["clips"])
-    reviewed = apply_overrides(captions, overrides)
-    bible = read_json(inputs.bible / "bible.json")
-    uses = Counter(caption["text"] for caption in reviewed)
-    for override in overrides:
-        problems = caption_problems(override["text"], bible, parameters.minimum_words, parameters.maximum_words)
-        if uses[override["text"]] > MOST_CLIPS_OF_ONE_TEXT:
-            problems.append(
-                f"is the text of {uses[override['text']]} clips, at most {MOST_CLIPS_OF_ONE_TEXT} may share one"
-            )
-        if problems:
-            raise StageError(f"{name_of(override)}: {'; '.join(problems)}")
+    master = f"sha256:{read_json(inputs.source / 'probe.json')['sha256']}"
+    reviewed = apply_overrides(captions, overrides, master)
+    check_overrides(overrides, reviewed, read_json(inputs.bible / "bible.json"), parameters)
+    check_written(reviewed)
     write_json(out / "captions.json", {"captions": reviewed})
 
 

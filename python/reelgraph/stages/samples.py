@@ -1,4 +1,5 @@
-"""Draw pictures and videos with the checkpoint through diffsynth's own pipeline: from text, and from a first frame."""
+"""Draw pictures and videos through diffsynth's own pipeline, from text and from a first frame: with the checkpoint, and
+the same with the base model beside them."""
 
 from __future__ import annotations
 
@@ -13,16 +14,20 @@ from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.progress import track
 from reelgraph.stage import Stage
-from reelgraph.train.model import describe_model
+from reelgraph.train.model import describe_model, transformer_parts
 from reelgraph.train.video import write_video
 from reelgraph.train.wan import compute_strictly, load_pipeline
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The checkpoint, the dataset (for the first frames of image to video), and the model."""
+    """The checkpoint, the dataset (for the first frames of image to video), and the model.
+
+    For an A14B model ``checkpoint`` is the high-noise expert's, ``low_noise_checkpoint`` the other's.
+    """
 
     checkpoint: Path
+    low_noise_checkpoint: Path | None
     package: Path
     model: Path
 
@@ -97,22 +102,39 @@ def draw(pipe: WanVideoPipeline, sample: Sample, parameters: Parameters, package
     )
 
 
+def draw_all(
+    pipe: WanVideoPipeline, samples: list[Sample], parameters: Parameters, package: Path, out: Path, prefix: str
+) -> None:
+    """Draw each sample into ``out`` under its name with ``prefix`` in front."""
+    for sample in track(samples, f"samples {prefix}".strip(" -"), len(samples), "sample"):
+        frames = draw(pipe, sample, parameters, package)
+        if sample.frames == 1:
+            frames[0].save(out / (prefix + sample.file))
+        else:
+            write_video(out / (prefix + sample.file), frames, parameters.fps, crf=16)
+
+
+def load_checkpoints(pipe: WanVideoPipeline, inputs: Inputs) -> None:
+    """Merge each checkpoint into the transformer that it was trained on, which its file names."""
+    for directory in filter(None, (inputs.checkpoint, inputs.low_noise_checkpoint)):
+        expert = read_json(directory / "checkpoint.json")["metadata"]["reelgraph.expert"]
+        pipe.load_lora(pipe.dit2 if expert == "low_noise" else pipe.dit, str(directory / "lora.safetensors"))
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write the pictures, the videos and samples.json."""
     compute_strictly()
     samples = list_samples(parameters, read_json(inputs.package / "metadata.json"))
-    pipe = load_pipeline(inputs.model, ["dit", "text_encoder", "vae"], parameters.device, parameters.dtype)
-    pipe.load_lora(pipe.dit, str(inputs.checkpoint / "lora.safetensors"))
-    for sample in track(samples, "samples", len(samples), "sample"):
-        frames = draw(pipe, sample, parameters, inputs.package)
-        if sample.frames == 1:
-            frames[0].save(out / sample.file)
-        else:
-            write_video(out / sample.file, frames, parameters.fps, crf=16)
     model = describe_model(inputs.model)
+    parts = [*transformer_parts(model), "text_encoder", "vae"]
+    pipe = load_pipeline(inputs.model, parts, parameters.device, parameters.dtype)
+    draw_all(pipe, samples, parameters, inputs.package, out, "base-")
+    load_checkpoints(pipe, inputs)
+    draw_all(pipe, samples, parameters, inputs.package, out, "")
     rows = [
         {
             "file": sample.file,
+            "base_file": f"base-{sample.file}",
             "kind": sample.kind,
             "prompt": sample.prompt,
             "frames": sample.frames,

@@ -1,40 +1,57 @@
-"""Group an episode's shots into scenes: who is there, where, what happens, and what is said in each shot."""
+"""Group an episode's shots into scenes: who is there, where, what happens, what so far, and what is said.
+
+A person says so in a YAML file. Without one, shots whose pictures have the same colours and that lie near each other in
+time are one scene, in an unnamed place, and whoever the episode can show may be in it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.stage import Stage, validate
+from reelgraph.text.names import WHO, unknown_names
 from reelgraph.text.ranges import frames, shared_frames
+from reelgraph.text.yaml import read_yaml
+from reelgraph.words.pictures import colours
+from reelgraph.words.scenes import scenes_by_picture
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Directories with shot-reference.json and bible.json, and the scenes as people write them, a JSON file."""
+    """Directories with shot-reference.json, bible.json, clips.json and shots.json; the scenes as people write them."""
 
     shot_reference: Path
     bible: Path
-    scenes: Path
+    scenes: Path | None
+    clips: Path | None
+    shots: Path | None
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """None."""
+    """See schemas/scene-context.parameters.json."""
+
+    picture_distance: float
+    lookback_seconds: float
 
 
 def check_names(scenes: Sequence[Mapping[str, Any]], bible: Mapping[str, Any]) -> None:
     """Raise a StageError where a scene names a place or character that is no entry of the bible."""
     for number, scene in enumerate(scenes):
-        for kind, name in (("places", scene["place"]), *(("characters", name) for name in scene["characters"])):
-            if name not in (names := [entry["name"] for entry in bible[kind]]):
+        named = [(("places",), scene["place"]), *((WHO, name) for name in scene["characters"])]
+        for kinds, name in named:
+            if name not in (names := [entry["name"] for kind in kinds for entry in bible[kind]]):
                 raise StageError(
-                    f"scene {number} ({frames(scene)}): '{name}' is not among the {kind} of the bible "
+                    f"scene {number} ({frames(scene)}): '{name}' is not among the {kinds[0]} of the bible "
                     f"({', '.join(names)}); use one of these or add it to the bible"
                 )
 
@@ -65,14 +82,52 @@ def group_shots(scenes: Sequence[Mapping[str, Any]], shots: Sequence[Mapping[str
     return grouped
 
 
+def check_speakers(shots: Sequence[Mapping[str, Any]], bible: Mapping[str, Any]) -> None:
+    """Raise a StageError for a speaker whom the bible does not have, unless it is a plain word such as narrator."""
+    for shot in shots:
+        for line in shot["lines"]:
+            if line["speaker"] and unknown_names(f"then {line['speaker']}", bible):
+                raise StageError(
+                    f"speakers: '{line['speaker']}' is not in the bible; add the character, or write a plain word in "
+                    "small letters, such as narrator"
+                )
+
+
+def guess_scenes(inputs: Inputs, parameters: Parameters, shots: Sequence[Mapping[str, Any]], bible: Any) -> Any:
+    """Return the scenes that the pictures show, or raise a StageError where there are none to look at."""
+    if inputs.clips is None or inputs.shots is None:
+        raise StageError("scenes: neither a person's scenes nor clips and shots are given; give --input scenes=FILE")
+    fps = Fraction(str(read_json(inputs.shots / "shots.json")["fps"]))
+    pictures: dict[int, np.ndarray] = {}
+    for clip in read_json(inputs.clips / "clips.json")["clips"]:
+        pictures.setdefault(clip["shot"], colours(inputs.clips / clip["first_frame"]))
+    everybody = [entry["name"] for kind in WHO for entry in bible[kind]]
+    return [
+        {**scene, "place": None, "characters": everybody, "summary": "", "grouped_by": "picture"}
+        for scene in scenes_by_picture(shots, pictures, fps, parameters.picture_distance, parameters.lookback_seconds)
+    ]
+
+
+def with_so_far(scenes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the scenes, each with the summaries of those before it."""
+    summaries = [scene["summary"] for scene in scenes]
+    return [{**scene, "so_far": " ".join(filter(None, summaries[:number]))} for number, scene in enumerate(scenes)]
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write scene-context.json."""
     shots = read_json(inputs.shot_reference / "shot-reference.json")["shots"]
-    scenes = read_json(inputs.scenes)
-    validate(scenes, "scenes", inputs.scenes.name)
-    check_names(scenes, read_json(inputs.bible / "bible.json"))
-    check_tiling(scenes, shots[0]["start"], shots[-1]["end"])
-    write_json(out / "scene-context.json", {"scenes": group_shots(scenes, shots)})
+    bible = read_json(inputs.bible / "bible.json")
+    check_speakers(shots, bible)
+    if inputs.scenes:
+        scenes = read_yaml(inputs.scenes)
+        validate(scenes, "scenes", inputs.scenes.name)
+        check_names(scenes, bible)
+        check_tiling(scenes, shots[0]["start"], shots[-1]["end"])
+        scenes = [{**scene, "grouped_by": "hand"} for scene in scenes]
+    else:
+        scenes = guess_scenes(inputs, parameters, shots, bible)
+    write_json(out / "scene-context.json", {"scenes": with_so_far(group_shots(scenes, shots))})
 
 
 STAGE = Stage(

@@ -28,7 +28,9 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Copy the recipe and the steps of one segment; raise a StageError if the plan has no such segment."""
     steps = Path("segments") / f"{parameters.segment:02d}.jsonl"
     if not (inputs.plan / steps).is_file():
-        raise StageError(f"segment {parameters.segment} is not in the plan; lower 'segments' of the pipeline or plan more epochs")
+        raise StageError(
+            f"segment {parameters.segment} is not in the plan; lower 'segments' of the pipeline or plan more epochs"
+        )
     (out / "segments").mkdir()
     for file in (Path("recipe.json"), steps):
         shutil.copyfile(inputs.plan / file, out / file)

@@ -1,4 +1,7 @@
-"""Join shots and transcript: every word in the shot that holds its midpoint, lines over a cut split and marked."""
+"""Join shots and transcript: every word in the shot that holds its midpoint, lines over a cut split and marked.
+
+Each line has its speaker where a person has said who speaks when, and each shot what is said before and after it.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,23 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
-from reelgraph.stage import Stage
+from reelgraph.stage import Stage, validate
+from reelgraph.text.yaml import read_yaml
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Directories with shots.json and with transcript.json of one episode."""
+    """Directories with shots.json and with transcript.json of one episode, and who speaks when, a YAML file."""
 
     shots: Path
     transcript: Path
+    speakers: Path | None
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,49 @@ def split_line(segment: Mapping[str, Any], starts: Sequence[float]) -> list[tupl
     ]
 
 
+def check_speakers(speakers: Sequence[Mapping[str, Any]]) -> None:
+    """Raise a StageError for stretches that are empty or share a moment."""
+    for stretch in speakers:
+        if stretch["start"] >= stretch["end"]:
+            raise StageError(
+                f"speakers: {stretch['speaker']} at {stretch['start']} s: its end must lie after its start"
+            )
+    ordered = sorted(speakers, key=lambda stretch: stretch["start"])
+    for before, after in pairwise(ordered):
+        if after["start"] < before["end"]:
+            raise StageError(
+                f"speakers: {before['speaker']} speaks until {before['end']} s, but {after['speaker']} from "
+                f"{after['start']} s; one line has one speaker, so mend the times"
+            )
+
+
+def speaker_of(line: Mapping[str, Any], speakers: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return who speaks at the middle of a line, or None where nobody has said."""
+    middle = (line["start"] + line["end"]) / 2
+    return next((entry["speaker"] for entry in speakers if entry["start"] <= middle < entry["end"]), None)
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write shot-reference.json."""
     cut_list = read_json(inputs.shots / "shots.json")
     if not cut_list["shots"]:
         raise StageError("shots.json: holds no shots, so no line has a place; look at the shots stage's parameters")
+    speakers = read_yaml(inputs.speakers) if inputs.speakers else []
+    validate(speakers, "speakers", inputs.speakers.name if inputs.speakers else "speakers")
+    check_speakers(speakers)
     fps = Fraction(str(cut_list["fps"]))
-    shots = [
+    shots: list[dict[str, Any]] = [
         {"shot": number, "start": shot["start"], "end": shot["end"], "lines": []}
         for number, shot in enumerate(cut_list["shots"])
     ]
     starts = [float(shot["start"] / fps) for shot in shots]
     for segment in read_json(inputs.transcript / "transcript.json")["segments"]:
+        speaker = speaker_of(segment, speakers)
         for shot, line in split_line(segment, starts):
-            shots[shot]["lines"].append(line)
+            shots[shot]["lines"].append({**line, "speaker": speaker})
+    said = ["", *(" ".join(line["text"] for line in shot["lines"]) for shot in shots), ""]
+    for shot, before, after in zip(shots, said, said[2:], strict=False):
+        shot.update(before=before, after=after)
     write_json(out / "shot-reference.json", {"shots": shots})
 
 

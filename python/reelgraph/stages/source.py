@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from reelgraph.errors import StageError
 from reelgraph.files import file_hash, write_json
@@ -52,7 +52,10 @@ def check_bytes(master: Path, expected: str | None) -> str:
         raise StageError(f"{master.name}: is no file; expected a master, a media file")
     if not master.stat().st_size:
         raise StageError(f"{master.name}: is empty; copy the master again")
-    found = file_hash(master).removeprefix("sha256:")
+    try:
+        found = file_hash(master).removeprefix("sha256:")
+    except OSError as error:
+        raise StageError(f"{master.name}: may not be read ({error.strerror}); change its permissions") from error
     if expected not in (None, found):
         raise StageError(
             f"{master.name}: SHA-256 is {found}, expected {expected}; the master was altered: "
@@ -78,6 +81,18 @@ def seconds(stream: Stream, packets: list[tuple[int, int]]) -> Fraction:
     return (sum(packets[-1]) - packets[0][0]) * stream.time_base if packets else Fraction(0)
 
 
+def check_streams(master: Path) -> None:
+    """Raise a StageError where several moving pictures leave open which is the episode."""
+    with open_media(master) as container:
+        pictures = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
+        if len(pictures) > 1:
+            sizes = ", ".join(f"{stream.width}x{stream.height}" for stream in pictures)
+            raise StageError(
+                f"{master.name}: has {len(pictures)} video streams ({sizes}) and nothing says which is the episode; "
+                "remux it with one of them"
+            )
+
+
 def check_whole(master: Path, stamps: Stamps) -> None:
     """Raise a StageError where frames are missing at the end, by count, by length, or because they do not decode."""
     with open_media(master) as container, reading(master):
@@ -93,9 +108,24 @@ def check_whole(master: Path, stamps: Stamps) -> None:
         if lasts < declared - CUT_SHORT_SECONDS:
             raise StageError(f"{master.name}: ends at {float(lasts):.2f} of the {declared:.2f} s it declares; {hint}")
         container.seek(max(shown[0], shown[-1] - int(TAIL_SECONDS / stream.time_base)), stream=stream)
-        decoded = sorted(frame.pts for frame in container.decode(stream) if not frame.is_corrupt)
+        decoded, laced, turned = [], 0, 0
+        for frame in container.decode(stream):
+            if not frame.is_corrupt:
+                decoded.append(frame.pts)
+                laced, turned = laced + frame.interlaced_frame, frame.rotation
+        decoded.sort()
         if not decoded or decoded != shown[-len(decoded) :]:
             raise StageError(f"{master.name}: its last frames cannot be decoded; {hint}")
+        if laced > len(decoded) / 2:
+            raise StageError(
+                f"{master.name}: is interlaced, two moments in each frame; "
+                "give the progressive master, or deinterlace this one"
+            )
+        if turned:
+            raise StageError(
+                f"{master.name}: is stored turned by {turned % 360} degrees and says so in its header; "
+                "write it upright, since trainers do not read that header"
+            )
 
 
 def check_sound(master: Path) -> None:
@@ -111,7 +141,9 @@ def check_sound(master: Path) -> None:
                 for piece in resampler.resample(frame)
             ):
                 return
-    raise StageError(f"{master.name}: nothing is heard in its first audio stream, the episode is silent; give a master with sound")
+    raise StageError(
+        f"{master.name}: nothing is heard in its first audio stream, the episode is silent; give a master with sound"
+    )
 
 
 def describe(master: Path, stamps: Stamps) -> dict[str, Any]:
@@ -154,6 +186,7 @@ def describe(master: Path, stamps: Stamps) -> dict[str, Any]:
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write probe.json."""
     sha256 = check_bytes(inputs.master, parameters.sha256)
+    check_streams(inputs.master)
     stamps = time_stamps(inputs.master)
     check_whole(inputs.master, stamps)
     check_sound(inputs.master)

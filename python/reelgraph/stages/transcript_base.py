@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faster_whisper import WhisperModel
+from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.transcribe import Segment
 from faster_whisper.vad import VadOptions
 
@@ -37,7 +38,10 @@ class Parameters:
     language: str
     beam_size: int
     compute_type: str
+    device: str
     cpu_threads: int
+    batch_size: int
+    word_delay_seconds: float
     voice_activity_threshold: float
     minimum_silence_seconds: float
     speech_padding_seconds: float
@@ -57,12 +61,15 @@ def check_language(probe: Mapping[str, Any], language: str) -> None:
 
 
 def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
-    """Load the model on the CPU; never from a hub, which faster-whisper would ask for a missing file."""
+    """Load the model; never from a hub, which faster-whisper would ask for a missing file."""
     if missing := [name for name in MODEL_FILES if not (directory / name).is_file()]:
         raise StageError(f"{directory.name}: holds no {missing[0]}; expected a faster-whisper model directory")
     try:
         model = WhisperModel(
-            str(directory), device="cpu", compute_type=parameters.compute_type, cpu_threads=parameters.cpu_threads
+            str(directory),
+            device=parameters.device,
+            compute_type=parameters.compute_type,
+            cpu_threads=parameters.cpu_threads,
         )
     except (RuntimeError, ValueError) as error:
         raise StageError(f"{directory.name}: cannot be loaded as a faster-whisper model ({error})") from error
@@ -76,24 +83,29 @@ def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
 
 def transcribe(model: WhisperModel, samples: Any, parameters: Parameters) -> list[Segment]:
     """Return every segment that Whisper hears: its own thresholds would drop the doubtful without a trace."""
+    options: dict[str, Any] = {
+        "language": parameters.language,
+        "beam_size": parameters.beam_size,
+        "temperature": 0.0,
+        "condition_on_previous_text": False,
+        "word_timestamps": True,
+        "vad_filter": True,
+        "vad_parameters": VadOptions(
+            threshold=parameters.voice_activity_threshold,
+            min_silence_duration_ms=round(parameters.minimum_silence_seconds * 1000),
+            speech_pad_ms=round(parameters.speech_padding_seconds * 1000),
+        ),
+        "no_speech_threshold": None,
+        "log_prob_threshold": None,
+        "compression_ratio_threshold": None,
+    }
     with progress("transcript-base", round(len(samples) / SAMPLE_RATE), "second") as counter:
-        segments, _ = model.transcribe(
-            samples,
-            language=parameters.language,
-            beam_size=parameters.beam_size,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            word_timestamps=True,
-            vad_filter=True,
-            vad_parameters=VadOptions(
-                threshold=parameters.voice_activity_threshold,
-                min_silence_duration_ms=round(parameters.minimum_silence_seconds * 1000),
-                speech_pad_ms=round(parameters.speech_padding_seconds * 1000),
-            ),
-            no_speech_threshold=None,
-            log_prob_threshold=None,
-            compression_ratio_threshold=None,
-        )
+        if parameters.batch_size > 1:
+            segments, _ = BatchedInferencePipeline(model).transcribe(
+                samples, batch_size=parameters.batch_size, **options
+            )
+        else:
+            segments, _ = model.transcribe(samples, **options)
         heard = []
         for segment in segments:
             heard.append(segment)
@@ -105,14 +117,19 @@ def transcribe(model: WhisperModel, samples: Any, parameters: Parameters) -> lis
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write transcript.json; sound without speech gives an empty one."""
     check_language(read_json(inputs.source / "probe.json"), parameters.language)
-    samples, offset = read_audio(inputs.master)
-    heard = transcribe(load_model(inputs.model, parameters), samples, parameters) if len(samples) else []
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # Decoding and loading leave Python to itself, so they take the time of the longer one.
+        reading = pool.submit(read_audio, inputs.master)
+        model = load_model(inputs.model, parameters)
+        samples, offset = reading.result()
+    heard = transcribe(model, samples, parameters) if len(samples) else []
+    shift = offset - parameters.word_delay_seconds
     transcript: dict[str, list[Any]] = {"segments": [], "dropped": []}
     for segment, reason in sort_out(heard, parameters):
         if reason is None:
-            transcript["segments"].extend(lines_of(segment, offset, parameters.minimum_silence_seconds))
+            transcript["segments"].extend(lines_of(segment, shift, parameters.minimum_silence_seconds))
         else:
-            transcript["dropped"].append(describe_dropped(segment, offset, reason))
+            transcript["dropped"].append(describe_dropped(segment, shift, reason))
     write_json(out / "transcript.json", transcript)
 
 

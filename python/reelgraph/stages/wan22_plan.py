@@ -7,6 +7,7 @@ what wan22-train follows.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from reelgraph.errors import StageError
 from reelgraph.files import content_hash, read_json, write_json
 from reelgraph.stage import Stage
+from reelgraph.train.estimates import RECOMPUTE, estimate, run_seconds, table
 from reelgraph.train.plan import Step, segment_file
 from reelgraph.train.prompts import prompt_hash
 from reelgraph.train.schedule import (
@@ -28,7 +30,7 @@ from reelgraph.train.schedule import (
     token_count,
 )
 
-SHARED_BY_SEGMENTS = ("seed", "gradient_clip", "weight_decay", "lora_rank", "timestep_shift")
+SHARED_BY_SEGMENTS = ("seed", "gradient_clip", "weight_decay", "lora_rank", "timestep_shift", "expert")
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,26 @@ def summary(segments: list[list[Step]], trained: list[Clip], settings: Settings)
     }
 
 
+def costs(segments: list[list[Step]], trained: list[Clip], expert: str) -> dict[str, Any]:
+    """Return seconds and peak memory of the whole run, with the released model on the GPU that was measured."""
+    model = "ti2v-5b" if expert == "all" else "t2v-a14b"
+    tokens = {clip.name: clip.tokens for clip in trained}
+    sizes = Counter(tokens[micro_step.name] for steps in segments for step in steps for micro_step in step.micro_steps)
+    rows = []
+    for recompute in RECOMPUTE:
+        found, seconds = estimate(model, max(sizes), recompute), run_seconds(model, dict(sizes), recompute)
+        if found is not None and seconds is not None:
+            rows.append({"recompute": recompute, "seconds": round(seconds, 3), "peak_gib": round(found.peak_gib, 1)})
+    return {"model": model, "gpu": table()["gpu"], "conditions": table()["conditions"], "modes": rows}
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write plan.json, recipe.json and segments/NN.jsonl."""
+    if parameters.expert != "all" and parameters.first_frame_probability > 0:
+        raise StageError(
+            f"first_frame_probability is {parameters.first_frame_probability}, but A14B's expert "
+            f"{parameters.expert} is not given first frames in its latents; set it to 0"
+        )
     clips = join_clips(read_json(inputs.package / "metadata.json"), inputs.latents, inputs.text)
     trained, held_out, dropped = select_clips(clips, parameters)
     segments = plan_segments(trained, parameters)
@@ -125,7 +145,13 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     recipe["held_out"] = [asdict(micro_step) for micro_step in held_out_steps(held_out, parameters)]
     write_json(out / "recipe.json", recipe)
     origin = {"dataset": read_json(inputs.package / "dataset.json")["hash"], "package": content_hash(inputs.package)}
-    plan = {**origin, **summary(segments, trained, parameters), "dropped": dropped, "parameters": asdict(parameters)}
+    plan = {
+        **origin,
+        **summary(segments, trained, parameters),
+        "estimate": costs(segments, trained, parameters.expert),
+        "dropped": dropped,
+        "parameters": asdict(parameters),
+    }
     write_json(out / "plan.json", plan)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from reelgraph.errors import StageError
 from reelgraph.files import file_hash, read_json, write_json
-from reelgraph.progress import progress
+from reelgraph.progress import Progress, progress
 from reelgraph.stage import Stage
 from reelgraph.train.lora import export_state, import_state, inject_lora, make_optimizer
+from reelgraph.train.memory import choose_recompute, explain_out_of_memory
+from reelgraph.train.model import transformer_part
 from reelgraph.train.plan import Step, read_held_out, read_recipe, read_segment, segment_file
+from reelgraph.train.processes import Processes, run_together
 from reelgraph.train.tensors import read_tensors, write_tensors
-from reelgraph.train.trainer import Trainer
+from reelgraph.train.trainer import StepResult, Trainer, make_trainer
 from reelgraph.train.wan import compute_strictly, load_pipeline
 
 
@@ -31,12 +37,14 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Which segment, and where and how exactly to compute."""
+    """Which segment, where and how exactly to compute; see schemas/wan22-train.parameters.json."""
 
     segment: int
     device: str
     dtype: str
-    checkpointing: str
+    recompute: str
+    profile: str
+    processes: int
 
 
 def check_chain(previous: Path | None, segment: int, first: int, recipe: str) -> None:
@@ -57,23 +65,33 @@ def check_chain(previous: Path | None, segment: int, first: int, recipe: str) ->
 
 
 def train(trainer: Trainer, steps: list[Step], segment: int) -> list[dict[str, Any]]:
-    """Do all steps and return one row of loss.jsonl each."""
-    rows = []
+    """Do all steps and return one row of loss.jsonl each; a step is looked at once the next one is launched."""
     with progress("wan22-train", len(steps), "step") as counter:
-        for step in steps:
-            loss, norm = trainer.step(step)
-            rows.append(
-                {
-                    "step": step.step,
-                    "loss": significant(loss),
-                    "learning_rate": step.learning_rate,
-                    "gradient_norm": significant(norm),
-                    "clips": [micro_step.name for micro_step in step.micro_steps],
-                }
-            )
-            counter.what = f"wan22-train segment {segment}, step {step.step}, loss {loss:.4f}"
-            counter.advance()
-    return rows
+        return [_row(result, segment, counter) for result in _one_behind(trainer.steps(steps))]
+
+
+def _one_behind(results: Iterator[StepResult]) -> Iterator[StepResult]:
+    waiting: StepResult | None = None
+    for result in results:
+        if waiting is not None:
+            yield waiting
+        waiting = result
+    if waiting is not None:
+        yield waiting
+
+
+def _row(result: StepResult, segment: int, counter: Progress) -> dict[str, Any]:
+    loss, norm = result.check()
+    step = result.step
+    counter.what = f"wan22-train segment {segment}, step {step.step}, loss {loss:.4f}"
+    counter.advance()
+    return {
+        "step": step.step,
+        "loss": significant(loss),
+        "learning_rate": step.learning_rate,
+        "gradient_norm": significant(norm),
+        "clips": [micro_step.name for micro_step in step.micro_steps],
+    }
 
 
 def significant(value: float | None) -> float | None:
@@ -81,26 +99,29 @@ def significant(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.7g}")
 
 
-def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
-    """Write state.safetensors, loss.jsonl (one line an optimiser step) and state.json."""
-    compute_strictly()
+def train_segment(processes: Processes, inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Do the segment's steps in this process; the first of several writes the outputs."""
+    compute_strictly(parameters.profile)
     recipe, steps = read_recipe(inputs.plan), read_segment(inputs.plan, parameters.segment)
-    recipe_hash = file_hash(inputs.plan / "recipe.json")
-    check_chain(inputs.previous, parameters.segment, steps[0].step, recipe_hash)
-    pipe = load_pipeline(inputs.model, ["dit"], parameters.device, parameters.dtype)
-    pipe.scheduler.set_timesteps(1000, training=True, shift=recipe["timestep_shift"])
+    device = f"cuda:{processes.rank}" if processes.count > 1 and parameters.device == "cuda" else parameters.device
+    pipe = load_pipeline(inputs.model, [transformer_part(recipe["expert"])], device, parameters.dtype)
     lora = inject_lora(pipe.dit, recipe["lora_rank"], recipe["seed"])
     optimizer = make_optimizer(lora, steps[0].learning_rate, recipe["weight_decay"])
     if inputs.previous is not None:
         import_state(lora, optimizer, read_tensors(inputs.previous / "state.safetensors"))
-    padded_tokens = read_json(next(iter(inputs.text.values())) / "text.json")["padded_tokens"]
-    checkpointing = parameters.checkpointing == "full"
-    trainer = Trainer(
-        pipe, optimizer, inputs.latents, inputs.text, padded_tokens, recipe["gradient_clip"], checkpointing
+    recompute = choose_recompute(parameters.recompute, pipe.dit, inputs.latents, steps, torch.device(device))
+    trainer = make_trainer(
+        pipe.dit, optimizer, inputs.latents, inputs.text, processes, recipe, recompute, parameters.profile
     )
     held_out = read_held_out(recipe)
-    loss_before = trainer.mean_loss(held_out)
-    rows = train(trainer, steps, parameters.segment)
+    try:
+        loss_before = trainer.mean_loss(held_out)
+        rows = train(trainer, steps, parameters.segment)
+        loss_after = trainer.mean_loss(held_out)
+    except torch.OutOfMemoryError as error:
+        raise explain_out_of_memory(error, recompute, inputs.latents, steps) from error
+    if processes.rank > 0:
+        return
     write_tensors(out / "state.safetensors", export_state(lora, optimizer, steps[-1].step))
     (out / "loss.jsonl").write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
     write_json(
@@ -109,16 +130,24 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             "segment": parameters.segment,
             "first": steps[0].step,
             "last": steps[-1].step,
-            "recipe": recipe_hash,
+            "recipe": file_hash(inputs.plan / "recipe.json"),
             "steps": file_hash(inputs.plan / segment_file(parameters.segment)),
             "mean_loss": significant(sum(row["loss"] for row in rows) / len(rows)),
             "held_out_loss_before": significant(loss_before),
-            "held_out_loss_after": significant(trainer.mean_loss(held_out)),
+            "held_out_loss_after": significant(loss_after),
             "lora_parameters": sum(parameter.numel() for parameter in lora.values()),
             "device": parameters.device,
             "dtype": parameters.dtype,
+            "profile": parameters.profile,
         },
     )
+
+
+def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Write state.safetensors, loss.jsonl (one line an optimiser step) and state.json."""
+    steps = read_segment(inputs.plan, parameters.segment)
+    check_chain(inputs.previous, parameters.segment, steps[0].step, file_hash(inputs.plan / "recipe.json"))
+    run_together(parameters.processes, train_segment, inputs, parameters, out)
 
 
 STAGE = Stage(name="wan22-train", inputs=Inputs, parameters=Parameters, outputs={"state.json": "state"}, run=run)

@@ -8,6 +8,7 @@ import av
 import numpy as np
 
 from reelgraph.errors import StageError
+from reelgraph.media.sound import integer_decoder, integer_resampler
 
 SAMPLE_RATE = 16_000
 
@@ -25,10 +26,13 @@ def read_audio(path: Path) -> tuple[np.ndarray, float]:
                 raise StageError(
                     f"{path.name}: has no audio stream, so it cannot be transcribed; give a master with sound"
                 )
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            for frame in container.decode(audio=0):
-                frame.pts = None  # The resampler would refuse the jitter of time stamps that many containers have.
-                pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(frame))
+            # In integers throughout, since floating point would give other samples on another processor.
+            decoder = integer_decoder(container.streams.audio[0])
+            resampler = integer_resampler("s16", "mono", SAMPLE_RATE)
+            for packet in container.demux(audio=0):
+                for frame in decoder.decode(packet):
+                    frame.pts = None  # The resampler would refuse the jitter of time stamps that many containers have.
+                    pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(frame))
             pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(None))
             start = _start(container.streams.audio[0])
             if container.streams.video:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import torch
 from diffsynth.pipelines.wan_video import (
     WanVideoPipeline,
+    WanVideoUnit_ImageEmbedderVAE,
     WanVideoUnit_InputVideoEmbedder,
     WanVideoUnit_PromptEmbedder,
 )
@@ -30,6 +32,17 @@ def encode_video(pipe: WanVideoPipeline, frames: Sequence[Image.Image]) -> torch
         animate2_reference_video=None,
     )
     return result["input_latents"][0]
+
+
+@torch.no_grad()
+def encode_condition(pipe: WanVideoPipeline, frames: Sequence[Image.Image]) -> torch.Tensor:
+    """Return what Wan2.2-I2V-A14B sees of a clip's first frame, [4 + channels, latent frames, height/8, width/8]."""
+    # The unit asks the transformer only whether it wants this; loading one for that would take 28 GB.
+    pipe.dit = SimpleNamespace(require_vae_embedding=True)
+    width, height = frames[0].size
+    size = {"num_frames": len(frames), "height": height, "width": width}
+    tiles = {"tiled": False, "tile_size": None, "tile_stride": None}
+    return WanVideoUnit_ImageEmbedderVAE().process(pipe, input_image=frames[0], end_image=None, **size, **tiles)["y"][0]
 
 
 @torch.no_grad()

@@ -1,33 +1,49 @@
-"""LoRA on the transformer: injected by diffsynth, its weights and moments in float32 whatever the base is in."""
+"""LoRA on the transformer: its weights and moments in float32 whatever the frozen model is in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
-from diffsynth.diffusion.training_module import DiffusionTrainingModule
 
 from reelgraph.errors import StageError
 from reelgraph.train.counter import draw_uniform
 
-TARGET_MODULES = ("q", "k", "v", "o", "ffn.0", "ffn.2")
+# The layers that diffsynth's own recipes for Wan adapt, in every block.
+TARGET_LAYERS = ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o")
+TARGET_LAYERS += ("cross_attn.q", "cross_attn.k", "cross_attn.v", "cross_attn.o", "ffn.0", "ffn.2")
 FIRST_MOMENT, SECOND_MOMENT = "first_moment.", "second_moment."
 Parameters = dict[str, torch.nn.Parameter]
 
 
-def inject_lora(dit: torch.nn.Module, rank: int, seed: int) -> Parameters:
-    """Add LoRA layers to ``dit``, freeze all else, and return their parameters by name without peft's adapter name.
+class LoraLinear(torch.nn.Module):
+    """A frozen linear layer plus ``lora_B(lora_A(x))``; both are cast to the layer's number format for the product."""
 
-    A is uniform as in peft, but drawn by its name instead of from the global generator; B is zero; alpha equals rank.
+    def __init__(self, base: torch.nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.base = base
+        options = {"bias": False, "device": base.weight.device, "dtype": torch.float32}
+        self.lora_A = torch.nn.Linear(base.in_features, rank, **options)
+        self.lora_B = torch.nn.Linear(rank, base.out_features, **options)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the adapted layer's output."""
+        low = torch.nn.functional.linear(x, self.lora_A.weight.to(x.dtype))
+        return self.base(x) + torch.nn.functional.linear(low, self.lora_B.weight.to(x.dtype))
+
+
+def inject_lora(dit: torch.nn.Module, rank: int, seed: int) -> Parameters:
+    """Add LoRA to ``dit``, freeze all else, and return its parameters by name; alpha equals the rank.
+
+    A is uniform as in peft, but drawn by its name instead of from a global generator; B is zero.
     """
-    DiffusionTrainingModule().add_lora_to_model(
-        dit, target_modules=list(TARGET_MODULES), lora_rank=rank, upcast_dtype=torch.float32
-    )
-    parameters = {
-        name.replace(".default.", "."): parameter
-        for name, parameter in sorted(dit.named_parameters())
-        if parameter.requires_grad
-    }
+    dit.requires_grad_(False)
+    for block in dit.blocks:
+        for layer in TARGET_LAYERS:
+            parent, _, name = layer.rpartition(".")
+            owner = block.get_submodule(parent)
+            setattr(owner, name, LoraLinear(owner.get_submodule(name), rank))
+    parameters = {name: value for name, value in sorted(dit.named_parameters()) if ".lora_" in name}
     with torch.no_grad():
         for name, parameter in parameters.items():
             if ".lora_A." in name:
@@ -39,9 +55,10 @@ def inject_lora(dit: torch.nn.Module, rank: int, seed: int) -> Parameters:
 
 
 def make_optimizer(parameters: Parameters, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """Return AdamW over the parameters; one fixed implementation, since others round differently."""
+    """Return AdamW over the parameters; one fixed implementation a device, since others round differently."""
+    fused = next(iter(parameters.values())).is_cuda
     return torch.optim.AdamW(
-        parameters.values(), lr=learning_rate, weight_decay=weight_decay, foreach=False, fused=False
+        parameters.values(), lr=learning_rate, weight_decay=weight_decay, foreach=False, fused=fused
     )
 
 
@@ -68,7 +85,8 @@ def import_state(parameters: Parameters, optimizer: torch.optim.Optimizer, state
         for name, parameter in parameters.items():
             parameter.copy_(state[name])
             optimizer.state[parameter] = {
-                "step": torch.tensor(float(step)),
+                # The fused implementation reads the number of steps on the device, the other on the CPU.
+                "step": torch.tensor(float(step), device=parameter.device if parameter.is_cuda else "cpu"),
                 "exp_avg": state[FIRST_MOMENT + name].to(parameter.device),
                 "exp_avg_sq": state[SECOND_MOMENT + name].to(parameter.device),
             }

@@ -31,6 +31,7 @@ class Settings:
     gradient_clip: float
     lora_rank: int
     timestep_shift: float
+    expert: str
     timestep_minimum: float
     timestep_maximum: float
     first_frame_probability: float

@@ -2,82 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffsynth.pipelines.wan_video import WanVideoPipeline
+from diffsynth.models.wan_video_dit import WanModel
 
 from reelgraph.errors import StageError
-from reelgraph.train.flow import planned_loss
+from reelgraph.files import read_json
+from reelgraph.train.attention import HEAD_CHANNELS
+from reelgraph.train.flow import Sample, planned_loss
+from reelgraph.train.loader import Loader
 from reelgraph.train.plan import MicroStep, Step
-from reelgraph.train.tensors import read_tensors
+from reelgraph.train.processes import Processes
+from reelgraph.train.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did, still on the device, so that the next step can be launched before anyone looks at it."""
+
+    step: Step
+    losses: torch.Tensor
+    gradient_norm: torch.Tensor
+
+    def check(self) -> tuple[float, float]:
+        """Return mean loss and gradient norm, or raise a StageError that names what is not finite."""
+        losses, norm = self.losses.tolist(), float(self.gradient_norm)
+        for micro_step, value in zip(self.step.micro_steps, losses, strict=True):
+            if not math.isfinite(value):
+                raise StageError(
+                    f"step {self.step.step}: the loss of clip {micro_step.name} is {value} at timestep "
+                    f"{micro_step.timestep}; look at that clip, or lower the learning rate"
+                )
+        if not math.isfinite(norm):
+            clips = ", ".join(micro_step.name for micro_step in self.step.micro_steps)
+            raise StageError(
+                f"step {self.step.step}: the gradient over clips {clips} is not finite; lower the learning rate"
+            )
+        return sum(losses) / len(losses), norm
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A pipeline whose transformer carries the LoRA, and where latents and embeddings of each episode lie."""
+    """A transformer that carries the LoRA, its optimiser, the loader of samples, and the processes that share work."""
 
-    pipe: WanVideoPipeline
+    transformer: Transformer
     optimizer: torch.optim.Optimizer
-    latents: Mapping[str, Path]
-    text: Mapping[str, Path]
-    padded_tokens: int
+    loader: Loader
+    processes: Processes
     gradient_clip: float
-    checkpointing: bool
+    timestep_shift: float
 
-    def step(self, step: Step) -> tuple[float, float]:
-        """Do one optimiser step; return mean loss and gradient norm, or raise a StageError if they are not finite."""
-        self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for micro_step in step.micro_steps:
-            loss = self.loss(micro_step)
-            value = float(loss.detach())
-            if not abs(value) < float("inf"):
-                raise StageError(
-                    f"step {step.step}: the loss of clip {micro_step.name} is {value} at timestep "
-                    f"{micro_step.timestep}; look at that clip, or lower the learning rate"
-                )
-            (loss / len(step.micro_steps)).backward()
-            total += value
+    def steps(self, steps: Sequence[Step]) -> Iterator[StepResult]:
+        """Do optimiser steps one after the other and yield each as soon as it is launched."""
+        mine = (micro_step for step in steps for micro_step in self.processes.share(step.micro_steps))
+        samples = self.loader.samples(mine)
+        for step in steps:
+            yield self._step(step, samples)
+
+    def _step(self, step: Step, samples: Iterator[Sample]) -> StepResult:
         group = self.optimizer.param_groups[0]
-        limit = self.gradient_clip or float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(group["params"], limit, foreach=False))
-        if not norm < float("inf"):
-            clips = ", ".join(micro_step.name for micro_step in step.micro_steps)
-            raise StageError(
-                f"step {step.step}: the gradient over clips {clips} is not finite; lower the learning rate"
-            )
+        self.optimizer.zero_grad(set_to_none=True)
+        losses: list[torch.Tensor] = []
+        sums: list[torch.Tensor] | None = None
+        for together in self.processes.rounds(step.micro_steps):
+            loss = None
+            if self.processes.rank < len(together):
+                loss = planned_loss(self.transformer, next(samples), self.timestep_shift)
+                (loss / len(step.micro_steps)).backward()
+            if self.processes.count > 1:
+                sums, round_losses = self.processes.add_up(group["params"], sums, loss, len(together))
+                losses += round_losses
+            elif loss is not None:
+                losses.append(loss.detach())
+        for parameter, gradient in zip(group["params"], sums or [], strict=False):
+            parameter.grad = gradient
+        norm = torch.nn.utils.clip_grad_norm_(group["params"], self.gradient_clip or math.inf, foreach=self._on_cuda)
         group["lr"] = step.learning_rate
         self.optimizer.step()
-        return total / len(step.micro_steps), norm
+        return StepResult(step, torch.stack(losses), norm)
 
-    def loss(self, micro_step: MicroStep) -> torch.Tensor:
-        """Return the loss of one clip at its planned noise level and noise."""
-        latents = self._read(self.latents, micro_step, f"latents/{micro_step.clip}.safetensors", "latents")
-        context = self._read(self.text, micro_step, f"text/{micro_step.prompt}.safetensors", "context")
-        context = torch.nn.functional.pad(context, (0, 0, 0, self.padded_tokens - context.shape[1]))
-        return planned_loss(
-            self.pipe,
-            latents,
-            context,
-            micro_step.timestep_index,
-            micro_step.noise_seed,
-            micro_step.first_frame,
-            self.checkpointing,
-        )
+    @property
+    def _on_cuda(self) -> bool:
+        return self.loader.device.type == "cuda"
 
     @torch.no_grad()
     def mean_loss(self, micro_steps: Sequence[MicroStep]) -> float | None:
-        """Return the mean loss without training, or None without micro steps."""
-        losses = [float(self.loss(micro_step)) for micro_step in micro_steps]
+        """Return the mean loss without training, or None without micro steps; every process computes all of it."""
+        losses = [
+            float(planned_loss(self.transformer, sample, self.timestep_shift))
+            for sample in self.loader.samples(micro_steps)
+        ]
         return sum(losses) / len(losses) if losses else None
 
-    def _read(self, episodes: Mapping[str, Path], micro_step: MicroStep, file: str, key: str) -> torch.Tensor:
-        path = episodes.get(micro_step.episode, Path()) / file
-        if not path.is_file():
-            raise StageError(
-                f"clip {micro_step.name}: its {key} ({file}) is missing; encode what was planned, or plan again"
-            )
-        return read_tensors(path)[key].to(self.pipe.device, self.pipe.torch_dtype).unsqueeze(0)
+
+def make_trainer(
+    dit: WanModel,
+    optimizer: torch.optim.Optimizer,
+    latents: Mapping[str, Path],
+    text: Mapping[str, Path],
+    processes: Processes,
+    recipe: Mapping[str, Any],
+    recompute: str,
+    profile: str,
+) -> Trainer:
+    """Return the trainer for a transformer that carries the LoRA; compiled on CUDA, with exact kernels if they fit."""
+    weight = dit.patch_embedding.weight
+    fits = weight.dtype == torch.bfloat16 and dit.dim // dit.blocks[0].num_heads in HEAD_CHANNELS
+    kernels = weight.is_cuda and profile == "exact" and fits
+    transformer = Transformer(dit, kernels=kernels, compiled=weight.is_cuda, recompute=recompute)
+    padded_tokens = read_json(next(iter(text.values())) / "text.json")["padded_tokens"]
+    loader = Loader(latents, text, padded_tokens, weight.device, weight.dtype)
+    return Trainer(transformer, optimizer, loader, processes, recipe["gradient_clip"], recipe["timestep_shift"])

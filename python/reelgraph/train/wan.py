@@ -10,14 +10,20 @@ import torch
 from diffsynth.configs import MODEL_CONFIGS
 from diffsynth.core import ModelConfig
 from diffsynth.core.loader import hash_model_file
-from diffsynth.models.wan_video_vae import VideoVAE38_, WanVideoVAE38
+from diffsynth.models.wan_video_vae import VideoVAE38_, VideoVAE_, WanVideoVAE, WanVideoVAE38
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from safetensors import SafetensorError
 
 from reelgraph.errors import StageError
-from reelgraph.train.model import TI2V_5B_FILES, describe_model
+from reelgraph.train.model import describe_model, part_files
 
-REGISTRY_NAMES = {"dit": "wan_video_dit", "text_encoder": "wan_video_text_encoder", "vae": "wan_video_vae"}
+REGISTRY_NAMES = {
+    "dit": "wan_video_dit",
+    "dit_high_noise": "wan_video_dit",
+    "dit_low_noise": "wan_video_dit",
+    "text_encoder": "wan_video_text_encoder",
+    "vae": "wan_video_vae",
+}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -30,9 +36,20 @@ class SmallWanVideoVAE38(WanVideoVAE38):
         self.model = model.eval().requires_grad_(False)
 
 
-def compute_strictly() -> None:
-    """Make torch take deterministic kernels or fail, on CPU and CUDA, for the rest of the process."""
-    torch.use_deterministic_algorithms(True)
+class SmallWanVideoVAE(WanVideoVAE):
+    """The A14B models' video autoencoder, Wan2.1's, with every width open."""
+
+    def __init__(self, z_dim: int, dim: int, num_res_blocks: int) -> None:
+        super().__init__(z_dim=z_dim)
+        self.model = VideoVAE_(z_dim=z_dim, dim=dim, num_res_blocks=num_res_blocks).eval().requires_grad_(False)
+
+
+def compute_strictly(profile: str = "exact") -> None:
+    """Make torch take deterministic kernels or fail, on CPU and CUDA, for the rest of the process.
+
+    Under the profile ``fast`` only kernels that CUDA chooses itself may differ from run to run.
+    """
+    torch.use_deterministic_algorithms(profile == "exact")
     # It fills fresh memory with NaN in this mode, which costs time and changes no result that is used.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
@@ -40,7 +57,7 @@ def compute_strictly() -> None:
 
 
 def load_pipeline(directory: Path, parts: Collection[str], device: str, dtype: str) -> WanVideoPipeline:
-    """Load ``parts`` (of ``dit``, ``text_encoder``, ``vae``) of a model into diffsynth's pipeline.
+    """Load ``parts`` (``dit`` or an expert's, ``text_encoder``, ``vae``) of a model into diffsynth's pipeline.
 
     The tokenizer comes with the text encoder. Raises StageError for a missing file or one of unknown architecture.
     """
@@ -59,7 +76,7 @@ def load_pipeline(directory: Path, parts: Collection[str], device: str, dtype: s
 def _model_config(directory: Path, part: str, description: dict[str, Any]) -> ModelConfig:
     files = description.get("files", [])
     if not files:
-        expected = " or ".join(TI2V_5B_FILES[part])
+        expected = " or ".join(part_files(part))
         raise StageError(f"the model has no {part}: expected {expected} in its directory; fetch the whole model")
     paths = [str(_existing(directory, file, part)) for file in files]
     path = paths if len(paths) > 1 else paths[0]
@@ -71,7 +88,7 @@ def _model_config(directory: Path, part: str, description: dict[str, Any]) -> Mo
         if "model_class" not in description:
             raise StageError(
                 f"{files[0]}: diffsynth does not know its tensors as a {part} (hash {model_hash}); "
-                "it is incomplete or of another model, fetch Wan2.2-TI2V-5B again"
+                "it is incomplete or of another model, fetch Wan2.2 again"
             )
         # The registry is diffsynth's way to add an architecture; the released models are in it already.
         extra = {key: value for key, value in description.items() if key != "files"}

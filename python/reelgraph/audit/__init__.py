@@ -1,0 +1,1 @@
+"""Building stages a second time and saying whether, where and how the two results differ."""

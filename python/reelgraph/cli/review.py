@@ -1,0 +1,40 @@
+"""reel review: a page on which a person reads and corrects an episode's captions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from reelgraph.words.builds import build_stages, materials_of
+from reelgraph.words.review import write_review
+
+STAGES = ("source", "clips", "shot-reference", "caption")
+
+
+@click.command(name="review")
+@click.option("--output", type=click.Path(path_type=Path), help="New directory of the page [default: review-EPISODE].")
+@click.option(
+    "--overrides",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Corrections made before, to go on from.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print where the page is, and how many clips it has, as JSON.")
+@click.argument("episode")
+def command(episode: str, output: Path | None, overrides: Path | None, as_json: bool) -> None:
+    """Write a page to read and edit the captions of EPISODE (PIPELINE.ID) beside its clips.
+
+    Builds what is missing, then writes a folder that opens from disk in a browser. Its button "Export overrides" saves
+    the corrections; put the file where the pipeline's `overrides` points, and build again.
+
+    \b
+    Example: reel review smoke.big-buck-bunny-excerpt
+    """
+    pipeline, name = materials_of(episode)
+    folder = output or Path(f"review-{name}")
+    count = write_review(name, build_stages(pipeline, name, STAGES), overrides, folder)
+    if as_json:
+        print(json.dumps({"page": str(folder / "index.html"), "clips": count}))
+    else:
+        print(f"{folder / 'index.html'}: {count} clips; open it in a browser")

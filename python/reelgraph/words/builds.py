@@ -1,0 +1,36 @@
+"""Outputs of an episode's stages, built where they are missing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from reelgraph.errors import StageError
+from reelgraph.graph.evaluate import find_checkout
+
+
+def materials_of(episode: str) -> tuple[str, str]:
+    """Return pipeline and episode of ``PIPELINE.ID``, or raise a StageError that shows the form."""
+    pipeline, dot, name = episode.partition(".")
+    name = name.removeprefix("episodes.")
+    if not dot or not pipeline or not name:
+        raise StageError(f"{episode}: expected PIPELINE.EPISODE, such as smoke.big-buck-bunny-excerpt", status=2)
+    return pipeline, name
+
+
+def build_stages(pipeline: str, episode: str, stages: Sequence[str]) -> dict[str, Path]:
+    """Return the output directories of an episode's stages; Nix's own lines go to stderr while it builds."""
+    checkout = find_checkout()
+    installables = [f".#{pipeline}.episodes.{episode}.{stage}" for stage in stages]
+    command = [str(checkout.root / "nixw"), "build", "--no-link", "--json", "-L", *installables]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=checkout.root)
+    if finished.returncode:
+        raise StageError(f"{pipeline}.{episode}: could not be built; what Nix says stands above")
+    # Nix sorts what it prints as it likes, so outputs are known by their names.
+    paths = [Path(entry["outputs"]["out"]) for entry in json.loads(finished.stdout)]
+    named = {stage: [path for path in paths if path.name.endswith(f"-reel-{episode}-{stage}")] for stage in stages}
+    if missing := [stage for stage, found in named.items() if len(found) != 1]:
+        raise StageError(f"{pipeline}.{episode}: Nix named no output of {missing[0]}; is it a stage of this episode?")
+    return {stage: found[0] for stage, found in named.items()}

@@ -1,0 +1,109 @@
+"""The licensed pipelines as evaluated: there only with a manifest, one chain a master, no variant by accident."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluation import EvaluationError, evaluate
+
+MANIFEST = "materials/training-data/iiw_english_source_manifest.json"
+WORK = {
+    "title": "Made-up masters",
+    "kind": "film",
+    "licence": "public-domain",
+    "attribution": "",
+    "source": "made by the tests",
+    "package": None,
+}
+
+
+def episode(number: int, language: str = "en", **by_hand: Any) -> dict[str, Any]:
+    name = f"iiw-{number}" + ("" if language == "en" else f"-{language}")
+    return {
+        "id": name,
+        "production": str(number),
+        "title": f"Episode {number}",
+        "language": language,
+        "canonical": language == "en",
+        "bible_episode": None,
+        "file": f"{name}.mov",
+        "suffix": ".mov",
+        "bytes": 1,
+        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+        "streams": [],
+        "by_hand": by_hand,
+    }
+
+
+@pytest.fixture
+def licensed(checkout: Path) -> Callable[..., Path]:
+    """Return a function that puts a manifest of some episodes into a checkout."""
+
+    def put(*episodes: dict[str, Any], smoke: tuple[str, ...] = ()) -> Path:
+        (checkout / "materials/licences/works/iiw.json").write_text(json.dumps(WORK))
+        whole = {"series": "iiw", "language": "en", "work": "iiw", "smoke_subset": smoke, "episodes": episodes}
+        (checkout / MANIFEST).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / MANIFEST).write_text(json.dumps(whole))
+        return checkout
+
+    return put
+
+
+CLIPS = "builtins.mapAttrs (_: chain: chain.clips.drvPath)"
+
+
+def test_without_a_manifest_there_is_no_licensed_pipeline(checkout: Path) -> None:
+    (checkout / MANIFEST).unlink(missing_ok=True)
+    assert evaluate(checkout, "legacyPackages.x86_64-linux", "x: x ? iiw || x ? iiw-english-smoke-video-only") is False
+
+
+def test_the_subset_shares_its_episodes_with_the_whole_set(licensed: Callable[..., Path]) -> None:
+    checkout = licensed(episode(101), episode(102), episode(103), smoke=("iiw-102",))
+    whole = evaluate(checkout, "iiw.episodes", CLIPS)
+    assert list(whole) == ["iiw-101", "iiw-102", "iiw-103"]
+    subset = evaluate(checkout, "iiw-english-smoke-video-only.episodes", CLIPS)
+    assert subset == {"iiw-102": whole["iiw-102"]}
+
+
+def test_another_master_changes_its_own_episode_and_no_other(licensed: Callable[..., Path]) -> None:
+    episodes = [episode(number) for number in range(101, 121)]
+    before = evaluate(licensed(*episodes), "iiw.episodes", CLIPS)
+    episodes[4]["sha256"] = "0" * 64
+    after = evaluate(licensed(*episodes), "iiw.episodes", CLIPS)
+    assert [name for name in before if before[name] != after[name]] == ["iiw-105"]
+
+
+def test_a_variant_is_trained_on_only_with_a_verdict(licensed: Callable[..., Path]) -> None:
+    french = episode(101, "fr")
+    assert list(evaluate(licensed(episode(101), french), "iiw.episodes", CLIPS)) == ["iiw-101"]
+    french["by_hand"] = {"train": True}
+    with pytest.raises(EvaluationError) as told:
+        evaluate(licensed(episode(101), french), "iiw.episodes", CLIPS)
+    assert "episode 'iiw-101-fr' is another version of 'iiw-101' (production 101)" in str(told.value)
+    assert "run the variants stage" in str(told.value)
+    french["by_hand"]["verdict"] = {"verdict": "variant", "differs_meaningfully": False, "evidence": "e"}
+    with pytest.raises(EvaluationError):
+        evaluate(licensed(episode(101), french), "iiw.episodes", CLIPS)
+    french["by_hand"]["verdict"]["differs_meaningfully"] = True
+    assert list(evaluate(licensed(episode(101), french), "iiw.episodes", CLIPS)) == ["iiw-101", "iiw-101-fr"]
+
+
+def test_no_cache_is_asked_for_licensed_masters_or_what_is_cut_from_them(licensed: Callable[..., Path]) -> None:
+    checkout = licensed(episode(101))
+    asked = (
+        "x: builtins.mapAttrs (_: stage: stage.drvAttrs.allowSubstitutes) { inherit (x) master source shots clips; }"
+    )
+    assert evaluate(checkout, "iiw.episodes.iiw-101", asked) == dict.fromkeys(
+        ("clips", "master", "shots", "source"), False
+    )
+
+
+def test_titles_and_file_names_are_in_no_store_path_of_a_master(licensed: Callable[..., Path]) -> None:
+    secret = episode(101, title="The Secret Ending")
+    secret["file"] = "IIW_101_The Secret Ending_EN.mov"
+    assert "Secret" not in evaluate(licensed(secret), "iiw.episodes.iiw-101.master", "x: x.outPath")

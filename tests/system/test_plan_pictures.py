@@ -1,0 +1,100 @@
+"""The graph as a person sees it: in a browser, light and dark, of one episode and of a hundred."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Browser, find_chromium
+from PIL import Image
+from reel import copy_checkout, plant_stage, reel
+
+# A hundred episodes of the smoke job, each with parameters of its own.
+HUNDRED = """(mkPipeline (specifications.smoke // {
+  name = "hundred";
+  episodes = builtins.listToAttrs (
+    builtins.genList (number: {
+      name = "episode-${toString number}";
+      value = builtins.head (builtins.attrValues specifications.smoke.episodes) // {
+        parameters.source.title = "Episode ${toString number}";
+      };
+    }) 100
+  );
+})).checkpoint"""
+OVERFLOWING = """
+[...document.querySelectorAll('.reel-graph .card')].flatMap(card => {
+  const edge = card.querySelector('rect.body').getBoundingClientRect();
+  const texts = [...card.querySelectorAll('text')];
+  return texts.filter(text => text.getBoundingClientRect().right > edge.right).map(text => text.textContent);
+})"""
+UNREADABLE = """
+[...document.querySelectorAll('.reel-graph text')].filter(text => text.getBoundingClientRect().height < 8).length"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless browser."""
+    folder = tmp_path_factory.mktemp("browser")
+    browser = Browser(find_chromium(folder), folder / "profile")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a pipeline of a hundred episodes."""
+    folder = tmp_path_factory.mktemp("hundred")
+    checkout = copy_checkout(folder / "checkout")
+    target = plant_stage(checkout, "unused", "", [], HUNDRED)
+    status, _ = reel("graph", target, "-o", folder / "graph.html", cwd=checkout)
+    assert status == 0
+    return folder / "graph.html"
+
+
+def show(browser: Browser, page: Path, scheme: str) -> Image.Image:
+    """Open a page under a colour scheme and return what it looks like."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser._call("Emulation.setEmulatedMedia", session=browser._session, features=features)
+    size = {"width": 1400, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
+    browser._call("Emulation.setDeviceMetricsOverride", session=browser._session, **size)
+    browser.open(page, page.parent)
+    browser.screenshot(page.parent / f"{scheme}.png")
+    return Image.open(io.BytesIO((page.parent / f"{scheme}.png").read_bytes())).convert("L")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("episodes", [1, 100])
+def test_a_graph_can_be_read(browser: Browser, hundred: Path, tmp_path: Path, scheme: str, episodes: int) -> None:
+    page = hundred
+    if episodes == 1:
+        page = tmp_path / "graph.html"
+        assert reel("graph", "wan22-smoke", "-o", page)[0] == 0
+    picture = show(browser, page, scheme)
+    corner, (darkest, lightest) = picture.getpixel((2, 2)), picture.getextrema()
+    assert corner > 230 if scheme == "light" else corner < 40
+    assert lightest - darkest > 150
+    assert browser.evaluate(OVERFLOWING) == []
+    assert browser.evaluate(UNREADABLE) == 0
+    cards = browser.evaluate("document.querySelectorAll('.reel-graph .card').length")
+    assert 10 < cards < 60
+    assert not [entry for entry in browser.log if "exceptionDetails" in entry]
+
+
+def test_pointing_at_a_stage_shows_its_way(browser: Browser, hundred: Path) -> None:
+    show(browser, hundred, "light")
+    start = "document.querySelector('[data-id$=\"/bible\"]').dispatchEvent(new MouseEvent('mouseenter'))"
+    browser.evaluate(start)
+    near = browser.evaluate("[...document.querySelectorAll('.card.near')].map(card => card.dataset.id)")
+    assert any(name.endswith("/checkpoint") for name in near)
+    assert not any(name.endswith("/shots") for name in near)
+
+
+def test_the_filter_leaves_the_rows_that_have_the_word(browser: Browser, hundred: Path) -> None:
+    show(browser, hundred, "light")
+    browser.type_into("input", "episode-42/")
+    shown = browser.evaluate("[...document.querySelectorAll('tbody tr')].filter(row => !row.hidden).length")
+    rows = json.loads(browser.evaluate("JSON.stringify([...document.querySelectorAll('tbody tr')].length)"))
+    assert 0 < shown < 30 < rows

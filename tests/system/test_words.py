@@ -1,0 +1,147 @@
+"""Words on the real thing: what is heard in the smoke episode and not in the film, and a correction's whole way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from bisect import bisect_right
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import pytest
+from browser import Browser, find_chromium
+from conftest import ROOT, nixw, output_paths
+
+from reelgraph.media.archives import unpack_tar, unpack_zip
+from reelgraph.stages.transcript_base import STAGE as TRANSCRIPT
+
+EPISODE = "smoke.episodes.big-buck-bunny-excerpt"
+MATERIALS = "lib.x86_64-linux.materials"
+FRAME_SECONDS = 1 / 24
+
+
+def plain(text: str) -> list[str]:
+    words = re.sub(r"[^a-z' ]", " ", text.casefold().replace("-", " ")).split()
+    return ["mister" if word == "mr" else word for word in words]
+
+
+@pytest.fixture(scope="module")
+def transcript() -> dict:
+    return json.loads(Path(output_paths([f"{EPISODE}.transcript-base"])[0], "transcript.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, float, float]]:
+    """Every word of the dialogue with its begin and end in seconds, as aligned by those who made the recordings."""
+    archive = Path(output_paths([f"{MATERIALS}.speech"])[0])
+    folder, words = tmp_path_factory.mktemp("speech"), []
+    for number, line in enumerate(json.loads((ROOT / "materials/smoke/dialogue.json").read_text())):
+        unpack_tar(archive, {line["source"].replace(".wav", ".json"): folder / f"{number}.json"})
+        for word in json.loads((folder / f"{number}.json").read_text())["w"]:
+            if word["t"][0] not in "<[":
+                start = line["start"] + word["b"]
+                words.append((re.sub(r"\(\d+\)", "", word["t"]), start, start + word["d"]))
+    return words
+
+
+def test_every_sentence_is_found_with_few_errors(transcript: dict) -> None:
+    said = [line["text"] for line in json.loads((ROOT / "materials/smoke/dialogue.json").read_text())]
+    heard = plain(" ".join(segment["text"] for segment in transcript["segments"]))
+    true = plain(" ".join(said))
+    errors = sum(
+        max(i2 - i1, j2 - j1)
+        for kind, i1, i2, j1, j2 in SequenceMatcher(None, true, heard, autojunk=False).get_opcodes()
+        if kind != "equal"
+    )
+    assert errors / len(true) <= 0.10
+    for sentence in said:
+        matched = SequenceMatcher(None, plain(sentence), heard, autojunk=False).get_matching_blocks()
+        assert sum(block.size for block in matched) >= 0.8 * len(plain(sentence))
+
+
+def test_every_word_is_in_the_shot_in_which_it_is_said(
+    transcript: dict, spoken: list[tuple[str, float, float]]
+) -> None:
+    shots = json.loads(Path(output_paths([f"{EPISODE}.shot-reference"])[0], "shot-reference.json").read_text())["shots"]
+    heard = [(word["text"], shot["shot"]) for shot in shots for line in shot["lines"] for word in line["words"]]
+    starts = [shot["start"] * FRAME_SECONDS for shot in shots]
+    letters = [re.sub("[^a-z]", "", text.casefold().replace("mr.", "mister")) for text, _ in heard]
+    blocks = SequenceMatcher(None, [word for word, _, _ in spoken], letters, autojunk=False).get_matching_blocks()
+    pairs = [(spoken[block.a + k], heard[block.b + k]) for block in blocks for k in range(block.size)]
+    assert len(pairs) >= 0.9 * len(spoken)
+    wrong = [
+        (word, shot) for (word, start, end), (_, shot) in pairs if bisect_right(starts, (start + end) / 2) - 1 != shot
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_heard_in_ten_minutes_of_film_without_speech(tmp_path: Path) -> None:
+    archive = Path(output_paths([f"{MATERIALS}.film"])[0])
+    member = json.loads(nixw("eval", "--json", f".#{MATERIALS}.filmMember").output)
+    unpack_tar(archive, {member["film_archive_member"]: tmp_path / "film.zip"})
+    unpack_zip(tmp_path / "film.zip", member["film_member"], tmp_path / "film.mp4")
+    # Building the transcript of the smoke episode has built the model.
+    output_paths([f"{EPISODE}.transcript-base"])
+    model = Path(nixw("eval", "--raw", ".#lib.x86_64-linux.models.whisper-tiny-en.path").output)
+    parameters = json.loads(nixw("eval", "--json", ".#smoke.graph").output)
+    (tmp_path / "probe.json").write_text(json.dumps({"episode": "film", "language": "en"}))
+    (tmp_path / "out").mkdir()
+    inputs = {"master": tmp_path / "film.mp4", "source": tmp_path, "model": model}
+    stage = next(value for key, value in parameters.items() if key.endswith("/transcript-base"))
+    TRANSCRIPT.execute(inputs, stage["parameters"], tmp_path / "out")
+    assert json.loads((tmp_path / "out/transcript.json").read_text())["segments"] == []
+
+
+def test_correction_made_in_the_browser_arrives_in_the_package(checkout: Path, tmp_path: Path) -> None:
+    before = output_paths([f"{EPISODE}.caption"], flake=f"path:{checkout}")[0]
+    output_paths(["smoke.dataset.wan22"], flake=f"path:{checkout}")
+    captions = json.loads(Path(before, "captions.json").read_text())["captions"]
+    page, downloads = tmp_path / "page", tmp_path / "downloads"
+    downloads.mkdir()
+    command = [checkout / "nixw", "run", f"path:{checkout}#reel", "--", "review", "smoke.big-buck-bunny-excerpt"]
+    overrides = checkout / "materials/smoke/overrides.yaml"
+    subprocess.run([*command, "--overrides", overrides, "--output", page], cwd=checkout, check=True)
+
+    # Another text on every run: what was built once is not built again.
+    text = f"Gimera sits in the grass by the big tree and holds a brown nut, in sunlight, take {os.urandom(4).hex()}."
+    browser = Browser(find_chromium(tmp_path / "chromium"), tmp_path / "profile")
+    try:
+        browser.open(page / "index.html", downloads)
+        assert browser.evaluate("document.querySelectorAll('article').length") == len(captions)
+        playing = "(async () => { const v = document.querySelector('video'); await v.play(); return v.videoWidth; })()"
+        assert browser.evaluate(playing) == 320
+        browser.type_into("article textarea", text)
+        browser.click("#export")
+        assert "Write your name" in browser.evaluate("document.activeElement.validationMessage")
+        browser.type_into("#by", "Ada")
+        browser.click("#export")
+        assert "Say why" in browser.evaluate("document.activeElement.validationMessage")
+        browser.type_into("article .reason", "Rinky is hardly seen.")
+        browser.click("#export")
+        exported = downloads / "big-buck-bunny-excerpt.yaml"
+        browser.wait_for_file(exported)
+        assert browser.log == []
+    finally:
+        browser.close()
+
+    assert exported.read_text().count("- source:") == 2
+    overrides.write_text(exported.read_text())
+    finished = nixw("build", "--no-link", "--json", "-L", f"path:{checkout}#smoke.dataset.wan22")
+    assert finished.status == 0, finished.log[-3000:]
+    metadata = json.loads(Path(json.loads(finished.output)[0]["outputs"]["out"], "metadata.json").read_text())
+    row = next(row for row in metadata if row["clip"] == captions[0]["clip"])
+    assert (row["prompt"], row["caption_source"]) == (text, "override")
+    assert set(finished.built_stages) == {"big-buck-bunny-excerpt-reviewed", "smoke-wan22-package"}
+
+
+def test_character_s_line_in_the_bible_reruns_captions_and_no_transcript(checkout: Path) -> None:
+    output_paths([f"{EPISODE}.reviewed"], flake=f"path:{checkout}")
+    bible = checkout / "materials/smoke/bible.yaml"
+    assert "A thin red squirrel" in bible.read_text()
+    bible.write_text(bible.read_text().replace("A thin red squirrel", f"A lean red squirrel {os.urandom(4).hex()}"))
+    finished = nixw("build", "--no-link", "-L", f"path:{checkout}#{EPISODE}.reviewed")
+    assert finished.status == 0, finished.log[-3000:]
+    built = {name.removeprefix("big-buck-bunny-excerpt-") for name in finished.built_stages}
+    assert built == {"smoke-bible", "episode-bible", "episode-names", "scene-context", "caption", "reviewed"}

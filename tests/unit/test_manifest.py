@@ -1,0 +1,347 @@
+"""What one can rely on of the source manifest: every master is in it as it is, or refused in a sentence."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small_films import write_film
+
+from reelgraph.cli.main import main
+from reelgraph.errors import StageError
+from reelgraph.files import read_json, write_json
+from reelgraph.manifest import store
+from reelgraph.manifest.build import bible_episode, build
+from reelgraph.manifest.guard import install_hook, media_among
+from reelgraph.manifest.hashes import Hashes
+from reelgraph.manifest.names import episode_id, read_patterns
+
+ROOT = Path(__file__).parents[2]
+PATTERNS = ROOT / "materials/training-data/name-patterns.json"
+SHOTS = [("moving", 12)]
+
+
+@pytest.fixture
+def masters(tmp_path: Path, film: Callable[..., Path]) -> Path:
+    """A folder with three small masters: two English episodes, one of them in French too."""
+    folder = tmp_path / "masters"
+    for name, shots in (("IIW_101_The Hat_EN.mp4", 12), ("IIW_101_Le chapeau_FR.mp4", 13), ("IIW_102_Rain_EN.mkv", 14)):
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(film([("moving", shots)], name), folder / name)
+    (folder / "notes.txt").write_text("not a master")
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with nothing but what `reel manifest` reads, as the current directory."""
+    root = tmp_path / "checkout"
+    (root / "materials/training-data").mkdir(parents=True)
+    shutil.copy(PATTERNS, root / "materials/training-data")
+    for name in ("nixw", "flake.nix"):
+        (root / name).touch()
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return root
+
+
+def reel(*arguments: str | Path) -> tuple[int, str]:
+    """Run the command and return its status and everything that it said."""
+    finished = CliRunner().invoke(main, ["manifest", *map(str, arguments)])
+    assert finished.exception is None or isinstance(finished.exception, SystemExit), finished.exception
+    return finished.exit_code, finished.output
+
+
+def manifest(checkout: Path) -> dict[str, Any]:
+    return read_json(checkout / "materials/training-data/iiw_english_source_manifest.json")
+
+
+def test_a_manifest_says_what_each_master_is(checkout: Path, masters: Path) -> None:
+    status, said = reel("build", masters)
+    assert (status, "3 masters" in said) == (0, True), said
+    found = {episode["id"]: episode for episode in manifest(checkout)["episodes"]}
+    assert list(found) == ["iiw-101", "iiw-101-fr", "iiw-102"]
+    hat = found["iiw-101"]
+    assert (hat["title"], hat["language"], hat["canonical"], hat["production"]) == ("The Hat", "en", True, "101")
+    assert (found["iiw-101-fr"]["language"], found["iiw-101-fr"]["canonical"]) == ("fr", False)
+    content = (masters / hat["file"]).read_bytes()
+    assert (hat["bytes"], hat["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    video, audio = hat["streams"]
+    assert (video["codec"], video["width"], video["height"], video["rate"], video["variable_rate"]) == (
+        "h264",
+        128,
+        96,
+        "24/1",
+        False,
+    )
+    assert (audio["codec"], audio["channels"], audio["rate"]) == ("flac", 2, "44100")
+    rows = list(csv.DictReader((checkout / "docs/internal/iiw-english-episode-source-manifest.csv").open()))
+    assert [row["id"] for row in rows] == list(found)
+    assert rows[0]["picture"] == "h264 128x96 24/1"
+
+
+def test_what_a_person_wrote_survives_another_build(checkout: Path, masters: Path) -> None:
+    reel("build", masters)
+    written = manifest(checkout)
+    written["smoke_subset"], written["work"] = ["iiw-102"], "big-buck-bunny"
+    written["episodes"][0]["by_hand"] = {"title": "The Hat, restored", "bible_episode": "3"}
+    place = checkout / "materials/training-data/iiw_english_source_manifest.json"
+    write_json(place, written)
+    (masters / "IIW_101_The Hat_EN.mp4").rename(masters / "IIW_101_The Red Hat_EN.mp4")
+    assert reel("build", masters)[0] == 0
+    again = manifest(checkout)
+    assert again["episodes"][0]["by_hand"] == written["episodes"][0]["by_hand"]
+    assert (again["episodes"][0]["title"], again["smoke_subset"]) == ("The Red Hat", ["iiw-102"])
+    assert again["work"] == "big-buck-bunny"
+
+
+def test_the_same_masters_give_the_same_bytes(checkout: Path, masters: Path) -> None:
+    reel("build", masters, "--manifest", checkout / "first.json")
+    reel("build", masters, "--manifest", checkout / "second.json")
+    assert (checkout / "first.json").read_bytes() == (checkout / "second.json").read_bytes()
+
+
+def test_a_file_is_read_again_only_when_size_or_time_changed(tmp_path: Path) -> None:
+    file, read = tmp_path / "a.mov", []
+    file.write_bytes(b"first")
+    hashes = Hashes(tmp_path / "hashes.jsonl")
+    first = hashes.read(file, read.append)
+    os.chmod(file, 0)
+    assert Hashes(tmp_path / "hashes.jsonl").known(file) == first
+    os.chmod(file, 0o600)
+    file.write_bytes(b"other")
+    os.utime(file, ns=(1, 1))
+    assert Hashes(tmp_path / "hashes.jsonl").read(file) == hashlib.sha256(b"other").hexdigest()
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.mov" for number in range(3)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    place = tmp_path / "hashes.jsonl"
+    Hashes(place).read(files[0])
+    place.write_text(place.read_text() + '["half a li')
+    again = Hashes(place)
+    assert [again.known(file) is not None for file in files] == [True, False, False]
+
+
+def test_titles_find_their_episode_of_the_bible(checkout: Path, masters: Path) -> None:
+    bible = checkout / "bible.yaml"
+    bible.write_text("episodes:\n- {id: '7', title: the hat}\n- {id: '8', title: Sun}\n")
+    assert reel("build", masters, "--bible", bible)[0] == 0
+    assert [episode["bible_episode"] for episode in manifest(checkout)["episodes"]] == ["7", None, None]
+    assert bible_episode("Rain", []) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("holiday.mp4", r"holiday\.mp4: its name matches no pattern; expected one like IIW_101"),
+        ("IIW_103_Fog_EN.zip", r"IIW_103_Fog_EN\.zip: its ending is not one of a master"),
+        ("IIW_103_Fog_EN.mov", r"IIW_103_Fog_EN\.mov: cannot be read as a film"),
+        ("IIW_101_The Cap_EN.mp4", "are two masters of production 101 in 'en'; keep one"),
+    ],
+)
+def test_a_file_that_is_no_master_is_refused_by_name(checkout: Path, masters: Path, name: str, sentence: str) -> None:
+    (masters / name).write_bytes(b"no film" * 99)
+    status, said = reel("build", masters)
+    assert status == 1
+    assert __import__("re").search(sentence, said), said
+    assert not (checkout / "materials/training-data/iiw_english_source_manifest.json").exists()
+
+
+def test_the_good_masters_are_listed_where_the_bad_ones_may_be_left_out(checkout: Path, masters: Path) -> None:
+    (masters / "holiday.mp4").write_bytes(b"x")
+    status, said = reel("build", masters, "--leave-out")
+    assert (status, len(manifest(checkout)["episodes"])) == (0, 3)
+    assert "left out: holiday.mp4" in said
+
+
+def one(folder: Path, patterns: Path = PATTERNS) -> Any:
+    """Build the manifest of one folder without a checkout."""
+    return build(folder, read_patterns(patterns), Hashes(folder.parent / "hashes.jsonl"))
+
+
+def write_two_pictures(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        streams = []
+        for side in (64, 96):
+            stream = container.add_stream("libx264", rate=24)
+            stream.width = stream.height = side
+            stream.pix_fmt = "yuv420p"
+            streams.append(stream)
+        for stream in streams:
+            frame = av.VideoFrame.from_ndarray(np.zeros((stream.height, stream.width, 3), np.uint8), "rgb24")
+            for packet in (*stream.encode(frame), *stream.encode(None)):
+                container.mux(packet)
+    return path
+
+
+def test_bad_masters_are_refused_in_a_sentence(tmp_path: Path, film: Callable[..., Path], sound_file: Path) -> None:
+    folder = tmp_path / "masters"
+    folder.mkdir()
+    (folder / "IIW_201_Empty_EN.mp4").touch()
+    shutil.copyfile(sound_file, folder / "IIW_202_Radio_EN.mp4")
+    write_two_pictures(folder / "IIW_203_Double_EN.mp4")
+    shutil.copyfile(film(SHOTS, "a.mkv"), folder / "IIW_204_Wrapped_EN.mp4")
+    shutil.copyfile(film(SHOTS), folder / "IIW_205_Good_EN.mp4")
+    content = film([("moving", 90)], "b.mp4").read_bytes()
+    (folder / "IIW_206_Short_EN.mp4").write_bytes(content[: len(content) // 2])
+    built = one(folder)
+    assert [episode["id"] for episode in built.episodes] == ["iiw-205"]
+    for part in (
+        "IIW_201_Empty_EN.mp4: is empty",
+        "IIW_202_Radio_EN.mp4: has no video stream",
+        "IIW_203_Double_EN.mp4: has 2 video streams (64x64, 96x96)",
+        "IIW_204_Wrapped_EN.mp4: is really matroska, not .mp4; rename it",
+        "IIW_206_Short_EN.mp4: cannot be read as a film",
+    ):
+        assert any(part in sentence for sentence in built.refused), (part, built.refused)
+    assert len(built.refused) == 5
+
+
+def test_accents_are_one_name_however_they_are_spelt(tmp_path: Path, film: Callable[..., Path]) -> None:
+    folder = tmp_path / "masters"
+    folder.mkdir()
+    shutil.copyfile(film(SHOTS), folder / "IIW_301_L'e\u0301te\u0301 des e\u0301cureuils_FR.mp4")
+    (episode,) = one(folder).episodes
+    assert (episode["title"], episode["id"]) == ("L'été des écureuils", "iiw-301-fr")
+    assert store.store_name(episode) == "reel-master-iiw-301-fr.mp4"
+
+
+def test_a_variable_rate_and_its_streams_are_noted(tmp_path: Path) -> None:
+    folder = tmp_path / "masters"
+    folder.mkdir()
+    write_film(folder / "IIW_302_Uneven_EN.mp4", [("moving", 40)], steps=[1, 2] * 20)
+    write_film(folder / "IIW_303_Even_EN.mkv", [("moving", 40)], fps=Fraction(24000, 1001))
+    built = one(folder)
+    assert [episode["streams"][0]["variable_rate"] for episode in built.episodes] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"patterns": ["IIW_(?P<production>\\d+)"]}, "has no group named 'title'"),
+        ({"patterns": ["IIW_("]}, "is no regular expression"),
+        ({"examples": ["Nothing.mov"]}, r"Nothing\.mov: its name matches no pattern"),
+        ({"suffixes": []}, "suffixes"),
+        ({"examples": ["IIW_1_A_EN.mov"]}, "matches no pattern"),
+    ],
+)
+def test_wrong_patterns_are_told_by_name(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    write_json(tmp_path / "patterns.json", {**read_json(PATTERNS), **change})
+    with pytest.raises(StageError, match=sentence):
+        read_patterns(tmp_path / "patterns.json")
+
+
+def test_ids_are_plain_whatever_the_production_is_called() -> None:
+    assert episode_id("iiw", "101B", "en", "en") == "iiw-101b"
+    assert episode_id("iiw", "É 7", "fr", "en") == "iiw-e-7-fr"
+
+
+def test_a_manifest_that_contradicts_itself_is_refused(checkout: Path, masters: Path) -> None:
+    reel("build", masters)
+    place = checkout / "materials/training-data/iiw_english_source_manifest.json"
+    whole = manifest(checkout)
+    for change, sentence in (
+        (lambda data: data["episodes"][1]["by_hand"].update(canonical=True), "production 101 has 2 canonical masters"),
+        (lambda data: data["smoke_subset"].append("iiw-999"), "there is no episode 'iiw-999'"),
+        (lambda data: data["episodes"].append(data["episodes"][0]), "is there twice"),
+        (lambda data: data["episodes"][0].pop("sha256"), "'sha256' is a required property"),
+    ):
+        data = json.loads(json.dumps(whole))
+        change(data)
+        write_json(place, data)
+        status, said = reel("validate")
+        assert (status, sentence in said) == (1, True), said
+    write_json(place, whole)
+    assert reel("validate")[0] == 0
+
+
+def test_without_a_manifest_the_command_says_how_to_make_one(checkout: Path) -> None:
+    status, said = reel("status")
+    assert (status, "reel manifest build DIR" in said) == (3, True)
+
+
+def test_status_names_what_is_missing_and_altered(checkout: Path, masters: Path) -> None:
+    reel("build", masters)
+    with (masters / "IIW_102_Rain_EN.mkv").open("ab") as file:
+        file.write(b"more")
+    (masters / "IIW_101_The Hat_EN.mp4").unlink()
+    status, said = reel("status", masters, "--json")
+    found = json.loads(said)
+    assert status == 1
+    assert found["missing"] == ["iiw-101", "iiw-101-fr", "iiw-102"]
+    assert found["altered"]["iiw-101"] == "is not in the folder"
+    assert "the manifest says" in found["altered"]["iiw-102"]
+
+
+def test_the_store_path_is_the_one_that_nix_gives(checkout: Path, masters: Path) -> None:
+    reel("build", masters)
+    episode = manifest(checkout)["episodes"][0]
+    expression = (
+        f'(derivation {{ name = "{store.store_name(episode)}"; system = "none"; builder = "none"; '
+        f'outputHashMode = "flat"; outputHashAlgo = "sha256"; outputHash = "{episode["sha256"]}"; }}).outPath'
+    )
+    said = subprocess.run(
+        ["nix-instantiate", "--eval", "--readonly-mode", "--json", "--expr", expression],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(said.stdout) == str(store.store_path(episode))
+
+
+def test_media_is_kept_out_of_commits(tmp_path: Path, film: Callable[..., Path]) -> None:
+    (tmp_path / "renamed.txt").write_bytes(film(SHOTS).read_bytes())
+    (tmp_path / "clip.mov").write_bytes(b"anything")
+    (tmp_path / "large.bin").write_bytes(bytes(2 << 20))
+    (tmp_path / "page.ts").write_text("export const page = 1")
+    found = media_among(sorted(tmp_path.iterdir()))
+    assert [sentence.split(": ")[0].rsplit("/", 1)[1] for sentence in found] == ["clip.mov", "large.bin", "renamed.txt"]
+
+
+def test_a_commit_with_media_is_refused(
+    tmp_path: Path, film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in ("nixw", "flake.nix"):
+        (root / name).touch()
+    subprocess.run(["git", "init", "-q", root], check=True)
+    monkeypatch.chdir(root)
+    shutil.copyfile(film(SHOTS), root / "clip.bin")
+    subprocess.run(["git", "add", "clip.bin"], check=True)
+    status, said = reel("guard")
+    assert (status, "clip.bin: is media (MP4 or QuickTime)" in said) == (1, True), said
+    subprocess.run(["git", "rm", "-q", "--cached", "clip.bin"], check=True)
+    assert reel("guard")[0] == 0
+    hook = install_hook(root)
+    assert os.access(hook, os.X_OK)
+    hook.write_text("another")
+    with pytest.raises(StageError, match="is there already"):
+        install_hook(root)
+
+
+def test_this_checkout_holds_no_media() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert media_among(ROOT / name for name in listed.split("\0") if name) == []
+
+
+@pytest.mark.parametrize("command", ["build", "validate", "ingest", "status", "forget", "guard"])
+def test_help_fits_a_screen_and_shows_an_example(command: str) -> None:
+    status, said = reel(command, "--help")
+    assert (status, "Example: reel manifest" in said, len(said.splitlines()) < 30) == (0, True, True)

@@ -1,0 +1,147 @@
+"""What `reel review` and `reel bible` promise without a browser or a build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from reelgraph.cli.main import main
+from reelgraph.errors import StageError
+from reelgraph.text.captions import text_hash
+from reelgraph.text.yaml import read_yaml, write_yaml
+from reelgraph.words.builds import materials_of
+from reelgraph.words.review import review_rows, write_review
+
+CLIPS = [{"id": "a", "start": 0, "end": 9, "shot": 0, "file": "c/a.mp4", "first_frame": "f/a.png"}]
+CAPTIONS = [{"clip": "a", "start": 0, "end": 9, "text": "Frank sits.", "source": "model"}]
+SHOTS = [{"shot": 0, "lines": [{"text": "</script><b>Oh"}]}]
+OVERRIDE = {"start": 0, "end": 9, "text": "Frank hangs.", "by": "Ada", "reason": "He hangs."}
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> dict[str, Path]:
+    files = {
+        "source/probe.json": {"sha256": "0" * 64},
+        "clips/clips.json": {"clips": CLIPS},
+        "caption/captions.json": {"captions": CAPTIONS},
+        "caption/answers.json": {"answers": []},
+        "shot-reference/shot-reference.json": {"shots": SHOTS},
+        "clips/c/a.mp4": "film",
+        "clips/f/a.png": "picture",
+    }
+    for name, value in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(json.dumps(value))
+    return {name: tmp_path / name for name in ("source", "clips", "caption", "shot-reference")}
+
+
+def test_page_is_whole_and_what_is_said_cannot_break_it(tmp_path: Path, outputs: dict[str, Path]) -> None:
+    assert write_review("e", outputs, None, tmp_path / "page") == 1
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "</script><b>Oh" not in page and page.count("</script>") == 2
+    assert (tmp_path / "page" / "clips" / "a.mp4").is_file() and (
+        tmp_path / "page" / "first_frames" / "a.png"
+    ).is_file()
+    assert "http" not in page
+
+
+def test_existing_folder_is_not_overwritten(tmp_path: Path, outputs: dict[str, Path]) -> None:
+    with pytest.raises(StageError, match="exists already"):
+        write_review("e", outputs, None, tmp_path)
+
+
+def test_corrections_made_before_are_shown_with_what_they_replace() -> None:
+    (row,) = review_rows(CLIPS, CAPTIONS, SHOTS, [], [OVERRIDE])
+    assert (row["text"], row["caption"], row["by"], row["replaces"]) == (
+        "Frank hangs.",
+        "Frank sits.",
+        "Ada",
+        text_hash("Frank sits."),
+    )
+
+
+def test_clip_that_needs_a_person_shows_what_the_model_tried() -> None:
+    missing = [{**CAPTIONS[0], "text": "", "source": "needs-person"}]
+    tried = [{"clip": "a", "attempts": [{"answer": "?", "problems": ["is not JSON"]}]}]
+    assert review_rows(CLIPS, missing, SHOTS, tried, [])[0]["attempts"] == tried[0]["attempts"]
+    assert review_rows(CLIPS, CAPTIONS, SHOTS, tried, [])[0]["attempts"] == []
+
+
+def test_clip_without_caption_is_named() -> None:
+    with pytest.raises(StageError, match="clip a: has no caption"):
+        review_rows(CLIPS, [], SHOTS, [], [])
+
+
+@pytest.mark.parametrize("episode", ["smoke", "smoke.", ".e", ""])
+def test_episode_without_pipeline_is_wrong_usage(episode: str) -> None:
+    with pytest.raises(StageError, match=r"expected PIPELINE\.EPISODE") as caught:
+        materials_of(episode)
+    assert caught.value.status == 2
+
+
+def reel(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+OLD: dict[str, Any] = {
+    "series": "S",
+    "characters": [{"name": "Frank", "aliases": ["Frankie"], "description": "A squirrel."}, {"name": "Rinky"}],
+    "episodes": [
+        {
+            "id": "e1",
+            "title": "Morning",
+            "synopsis": "Frank wakes.",
+            "clips": [
+                {"id": "e1-0001", "start": 1.5, "end": 3.0, "training_caption": "Frank sits."},
+                {"id": "e1-0002", "start": 3.0, "end": 4.0, "training_caption": ""},
+                {"id": "e1-0003", "training_caption": "Frank waits."},
+            ],
+        }
+    ],
+}
+
+
+def test_old_bible_becomes_a_bible_and_labels_and_nothing_is_dropped_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text(json.dumps(OLD))
+    finished = reel("bible", "import", tmp_path / "old.json", "--output", tmp_path / "new", "--json")
+    assert finished.exit_code == 0, finished.output
+    told = json.loads(finished.stdout)
+    assert told["episodes"] == {"e1": {"labels": 2, "without_caption": 1, "matched_by": {"seconds": 1, "clip": 1}}}
+    assert told["to_mend"] == ["characters 'Rinky' has no appearance: none of appearance, description, look"]
+    bible = read_yaml(tmp_path / "new" / "bible.yaml")
+    assert bible["characters"][0] == {"name": "Frank", "aliases": ["Frankie"], "appearance": "A squirrel."}
+    assert bible["episodes"] == [{"id": "e1", "title": "Morning", "synopsis": "Frank wakes."}]
+    labels = read_yaml(tmp_path / "new" / "labels" / "e1.yaml")["labels"]
+    assert labels == [
+        {"training_caption": "Frank sits.", "seconds": [1.5, 3.0], "was": "e1-0001"},
+        {"training_caption": "Frank waits.", "clip": "e1-0003", "was": "e1-0003"},
+    ]
+
+
+def test_bible_check_says_what_is_wrong_and_what_is_there(tmp_path: Path) -> None:
+    write_yaml(
+        tmp_path / "good.yaml", {"series": "S", "source": "us", "characters": [{"name": "Frank", "appearance": "A."}]}
+    )
+    assert json.loads(reel("bible", "check", tmp_path / "good.yaml", "--json").stdout)["characters"] == 1
+    write_yaml(tmp_path / "bad.yaml", {"series": "S", "source": "us", "characters": [{"name": "Frank"}]})
+    finished = reel("bible", "check", tmp_path / "bad.yaml")
+    assert finished.exit_code == 1 and "characters[0]: 'appearance' is a required property" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "is not JSON or YAML"),
+        ("[]", "holds no episode with a training_caption"),
+        ('{"episodes": [{"clips": [{"training_caption": "A"}]}]}', "has no id"),
+    ],
+)
+def test_old_bible_that_cannot_be_read_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "old.json").write_text(text)
+    finished = reel("bible", "import", tmp_path / "old.json", "--output", tmp_path / "new")
+    assert finished.exit_code == 1 and "old.json" in finished.stderr and sentence.split()[-1] in finished.stderr
+    assert not (tmp_path / "new").exists()
