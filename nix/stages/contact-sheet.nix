@@ -9,8 +9,5 @@
     clips = "clips";
   };
   schemas = [ ];
-  modules = [
-    "sheet/__init__.py"
-    "sheet/sheet.html.jinja"
-  ];
+  modules = [ "report/contact-sheet.html.jinja" ];
 }

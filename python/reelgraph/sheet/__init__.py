@@ -1,1 +1,0 @@
-"""The contact sheet of an episode."""
