@@ -15,6 +15,7 @@
     "train/attention.py"
     "train/counter.py"
     "train/flow.py"
+    "train/gradients.py"
     "train/loader.py"
     "train/lora.py"
     "train/memory.py"

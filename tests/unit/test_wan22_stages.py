@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 import torch
 from diffsynth.diffusion.loss import FlowMatchSFTLoss
-from diffsynth.pipelines.wan_video import WanVideoUnit_ImageEmbedderVAE, WanVideoUnit_PromptEmbedder
+from diffsynth.pipelines.wan_video import (
+    WanVideoUnit_ImageEmbedderVAE,
+    WanVideoUnit_PromptEmbedder,
+)
 from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from PIL import Image
-from safetensors import safe_open
-
 from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
@@ -45,6 +46,7 @@ from reelgraph.train.trainer import StepResult
 from reelgraph.train.transformer import Transformer
 from reelgraph.train.video import read_frames, write_video
 from reelgraph.train.wan import load_pipeline
+from safetensors import safe_open
 
 EPISODE, FRAMES, SIZE = "ep", 17, (64, 64)
 CPU = {"device": "cpu", "dtype": "float32"}
@@ -398,7 +400,8 @@ def test_text_encoded_with_another_trigger_is_refused_by_the_clip(workshop, tmp_
 def sample_of(
     clip: str, index: int, first_frame: bool, latents: torch.Tensor, context: torch.Tensor, noise: torch.Tensor
 ):
-    return flow.Sample(MicroStep(EPISODE, clip, "p", index, 0.0, 0, first_frame), latents, context, noise)
+    micro_step = MicroStep(EPISODE, clip, "p", index, 0.0, 0, first_frame)
+    return flow.Sample(micro_step, latents, context, noise, flow.level(micro_step, 5.0))
 
 
 @pytest.mark.parametrize("first_frame", [False, True], ids=["text to video", "image to video"])
@@ -415,7 +418,7 @@ def test_the_planned_loss_is_diffsynths_own(workshop, first_frame):
         inputs |= {"first_frame_latents": latents[:, :, 0:1], "fuse_vae_embedding_in_latents": True}
     torch.manual_seed(5)
     stock = FlowMatchSFTLoss(pipe, **inputs)
-    ours = flow.planned_loss(Transformer(pipe.dit), sample_of("c", index, first_frame, latents, context, noise), 5.0)
+    ours = flow.planned_loss(Transformer(pipe.dit), sample_of("c", index, first_frame, latents, context, noise))
     assert torch.allclose(ours, stock, rtol=1e-5)
 
 

@@ -14,13 +14,27 @@ from reelgraph.train.transformer import Transformer
 
 @dataclass(frozen=True)
 class Sample:
-    """A micro step with its tensors, each with a first dimension of one; ``condition`` is Wan2.2-I2V-A14B's."""
+    """A micro step with its tensors, each with a first dimension of one; ``condition`` is Wan2.2-I2V-A14B's.
+
+    ``level`` is timestep, share of noise and weight of the loss, [3] float32.
+    """
 
     micro_step: MicroStep
     latents: torch.Tensor
     context: torch.Tensor
     noise: torch.Tensor
+    level: torch.Tensor
     condition: torch.Tensor | None = None
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that are there, by name."""
+        fields = {name: getattr(self, name) for name in ("latents", "context", "noise", "level", "condition")}
+        return {name: tensor for name, tensor in fields.items() if tensor is not None}
+
+
+def level(micro_step: MicroStep, shift: float) -> torch.Tensor:
+    """Return a micro step's ``Sample.level``."""
+    return torch.stack([values[micro_step.timestep_index] for values in schedule(shift)])
 
 
 @lru_cache
@@ -31,25 +45,19 @@ def schedule(shift: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return scheduler.timesteps, scheduler.sigmas, scheduler.linear_timesteps_weights
 
 
-def planned_loss(transformer: Transformer, sample: Sample, shift: float) -> torch.Tensor:
+def planned_loss(transformer: Transformer, sample: Sample) -> torch.Tensor:
     """Return the loss of FlowMatchSFTLoss for one clip, a float32 scalar.
 
     With ``micro_step.first_frame`` the clip's own first latent frame is given clean and left out of the loss, as
     Wan2.2-TI2V-5B does image to video. Noise is mixed in float32, at the very timestep that the plan names.
     """
-    index, given = sample.micro_step.timestep_index, sample.micro_step.first_frame
-    timestep, sigma, weight = (float(values[index]) for values in schedule(shift))
+    given = sample.micro_step.first_frame
+    timestep, sigma, weight = sample.level.split(1)
     clean, noise = sample.latents.float(), sample.noise
     noisy, target = (1 - sigma) * clean + sigma * noise, noise - clean
     if given:
         noisy = torch.cat([clean[:, :, :1], noisy[:, :, 1:]], dim=2)
-    prediction = transformer.predict(
-        noisy.to(sample.latents.dtype),
-        sample.context,
-        torch.full((1,), timestep, device=clean.device),
-        given,
-        sample.condition,
-    )
+    prediction = transformer.predict(noisy.to(sample.latents.dtype), sample.context, timestep, given, sample.condition)
     if given:
         prediction, target = prediction[:, :, 1:], target[:, :, 1:]
-    return torch.nn.functional.mse_loss(prediction.float(), target) * weight
+    return torch.nn.functional.mse_loss(prediction.float(), target) * weight[0]

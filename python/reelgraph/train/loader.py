@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from reelgraph.errors import StageError
 from reelgraph.train.counter import draw_normal
-from reelgraph.train.flow import Sample
+from reelgraph.train.flow import Sample, level
 from reelgraph.train.plan import MicroStep
 from reelgraph.train.tensors import read_tensors
 
@@ -26,6 +26,7 @@ class Loader:
     latents: Mapping[str, Path]
     text: Mapping[str, Path]
     padded_tokens: int
+    timestep_shift: float
     device: torch.device
     dtype: torch.dtype
 
@@ -52,15 +53,16 @@ class Loader:
         latents = encoded["latents"].unsqueeze(0)
         noise = torch.from_numpy(draw_normal(tuple(latents.shape), micro_step.noise_seed))
         condition = encoded["condition"].unsqueeze(0).to(self.dtype) if "condition" in encoded else None
-        tensors = [latents.to(self.dtype), context.unsqueeze(0).to(self.dtype), noise, condition]
+        context = context.unsqueeze(0).to(self.dtype)
+        noise_level = level(micro_step, self.timestep_shift)
+        sample = Sample(micro_step, latents.to(self.dtype), context, noise, noise_level, condition)
         if self.device.type == "cuda":
-            tensors = [tensor if tensor is None else tensor.pin_memory() for tensor in tensors]
-        return Sample(micro_step, *tensors)
+            sample = replace(sample, **{name: tensor.pin_memory() for name, tensor in sample.tensors().items()})
+        return sample
 
     def _to_device(self, sample: Sample) -> Sample:
-        tensors = (sample.latents, sample.context, sample.noise, sample.condition)
-        moved = [tensor if tensor is None else tensor.to(self.device, non_blocking=True) for tensor in tensors]
-        return Sample(sample.micro_step, *moved)
+        moved = {name: tensor.to(self.device, non_blocking=True) for name, tensor in sample.tensors().items()}
+        return replace(sample, **moved)
 
     def _read(
         self, episodes: Mapping[str, Path], micro_step: MicroStep, file: str, key: str

@@ -55,7 +55,7 @@ class Processes:
         loss: torch.Tensor | None,
         active: int,
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Take the gradients of a round off ``parameters``; return the sums with them added and the round's losses.
+        """Add the gradients of a round to the sums; return these and the round's losses.
 
         The first ``active`` processes have computed something; the others pass None as loss.
         """
@@ -71,8 +71,6 @@ class Processes:
                 part.view_as(parameter) for part, parameter in zip(row[1:].split(sizes), parameters, strict=True)
             ]
             sums = gradients if sums is None else [a + b for a, b in zip(sums, gradients, strict=True)]
-        for parameter in parameters:
-            parameter.grad = None
         return sums or [], list(everyone[:, 0])
 
 

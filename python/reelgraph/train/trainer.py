@@ -15,6 +15,7 @@ from reelgraph.errors import StageError
 from reelgraph.files import read_json
 from reelgraph.train.attention import HEAD_CHANNELS
 from reelgraph.train.flow import Sample, planned_loss
+from reelgraph.train.gradients import Gradients
 from reelgraph.train.loader import Loader
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.processes import Processes
@@ -48,14 +49,13 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Trainer:
-    """A transformer that carries the LoRA, its optimiser, the loader of samples, and the processes that share work."""
+    """The gradients of a transformer that carries the LoRA, its optimiser, the loader of samples, and the processes that share work."""
 
-    transformer: Transformer
+    gradients: Gradients
     optimizer: torch.optim.Optimizer
     loader: Loader
     processes: Processes
     gradient_clip: float
-    timestep_shift: float
 
     def steps(self, steps: Sequence[Step]) -> Iterator[StepResult]:
         """Do optimiser steps one after the other and yield each as soon as it is launched."""
@@ -66,21 +66,21 @@ class Trainer:
 
     def _step(self, step: Step, samples: Iterator[Sample]) -> StepResult:
         group = self.optimizer.param_groups[0]
-        self.optimizer.zero_grad(set_to_none=True)
         losses: list[torch.Tensor] = []
         sums: list[torch.Tensor] | None = None
+        self.gradients.clear()
         for together in self.processes.rounds(step.micro_steps):
             loss = None
             if self.processes.rank < len(together):
-                loss = planned_loss(self.transformer, next(samples), self.timestep_shift)
-                (loss / len(step.micro_steps)).backward()
+                loss = self.gradients.add(next(samples), len(step.micro_steps))
             if self.processes.count > 1:
                 sums, round_losses = self.processes.add_up(group["params"], sums, loss, len(together))
                 losses += round_losses
+                self.gradients.clear()
             elif loss is not None:
-                losses.append(loss.detach())
+                losses.append(loss)
         for parameter, gradient in zip(group["params"], sums or [], strict=False):
-            parameter.grad = gradient
+            parameter.grad.copy_(gradient)
         norm = torch.nn.utils.clip_grad_norm_(group["params"], self.gradient_clip or math.inf, foreach=self._on_cuda)
         group["lr"] = step.learning_rate
         self.optimizer.step()
@@ -93,10 +93,8 @@ class Trainer:
     @torch.no_grad()
     def mean_loss(self, micro_steps: Sequence[MicroStep]) -> float | None:
         """Return the mean loss without training, or None without micro steps; every process computes all of it."""
-        losses = [
-            float(planned_loss(self.transformer, sample, self.timestep_shift))
-            for sample in self.loader.samples(micro_steps)
-        ]
+        samples = self.loader.samples(micro_steps)
+        losses = [float(planned_loss(self.gradients.transformer, sample)) for sample in samples]
         return sum(losses) / len(losses) if losses else None
 
 
@@ -116,5 +114,6 @@ def make_trainer(
     kernels = weight.is_cuda and profile == "exact" and fits
     transformer = Transformer(dit, kernels=kernels, compiled=weight.is_cuda, recompute=recompute)
     padded_tokens = read_json(next(iter(text.values())) / "text.json")["padded_tokens"]
-    loader = Loader(latents, text, padded_tokens, weight.device, weight.dtype)
-    return Trainer(transformer, optimizer, loader, processes, recipe["gradient_clip"], recipe["timestep_shift"])
+    loader = Loader(latents, text, padded_tokens, recipe["timestep_shift"], weight.device, weight.dtype)
+    gradients = Gradients(transformer, optimizer.param_groups[0]["params"], recorded=weight.is_cuda)
+    return Trainer(gradients, optimizer, loader, processes, recipe["gradient_clip"])
