@@ -1,0 +1,79 @@
+"""A micro step's gradients; on CUDA recorded once for each size of clip and replayed, without the processor's launches.
+
+A step launches some thousands of kernels. Launched one by one they cost the processor longer than the GPU needs to
+compute them; as a CUDA graph they are one launch of the same kernels on the same memory, with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from reelgraph.train.flow import Sample, planned_loss
+from reelgraph.train.transformer import Transformer
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded micro step: the graph, and the tensors that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    sample: Sample
+    share: torch.Tensor
+    loss: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Adds the gradients of micro steps to ``parameters``, whose ``grad`` stay the same tensors throughout."""
+
+    transformer: Transformer
+    parameters: Sequence[torch.nn.Parameter]
+    recorded: bool
+    _recordings: dict[Key, Recording | None] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Set all gradients to zero."""
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        torch._foreach_zero_([parameter.grad for parameter in self.parameters])
+
+    def add(self, sample: Sample, micro_steps: int) -> torch.Tensor:
+        """Add the gradients of one of ``micro_steps``, a share of their mean; return its loss."""
+        share = torch.full((), float(micro_steps), device=sample.noise.device)
+        if not self.recorded:
+            return self._compute(sample, share)
+        key = (sample.micro_step.first_frame, *((name, tensor.shape) for name, tensor in sample.tensors().items()))
+        if key not in self._recordings:
+            # The first one of a size compiles its kernels, which a recording must not.
+            self._recordings[key] = None
+            return self._compute(sample, share)
+        recording = self._recordings[key] or self._record(key, sample, share)
+        for name, tensor in recording.sample.tensors().items():
+            tensor.copy_(sample.tensors()[name])
+        recording.share.copy_(share)
+        recording.graph.replay()
+        return recording.loss.clone()
+
+    def _compute(self, sample: Sample, share: torch.Tensor) -> torch.Tensor:
+        loss = planned_loss(self.transformer, sample)
+        (loss / share).backward()
+        return loss.detach()
+
+    def _record(self, key: Key, sample: Sample, share: torch.Tensor) -> Recording:
+        own = replace(sample, **{name: tensor.clone() for name, tensor in sample.tensors().items()})
+        own_share, graph = share.clone(), torch.cuda.CUDAGraph()
+        others = [recording for recording in self._recordings.values() if recording]
+        # One pool for all sizes: they never run at the same time. The loader's thread goes on allocating meanwhile.
+        pool = others[0].graph.pool() if others else None
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            loss = self._compute(own, own_share)
+        recording = Recording(graph, own, own_share, loss)
+        self._recordings[key] = recording
+        return recording
