@@ -28,8 +28,20 @@ class LoraLinear(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the adapted layer's output."""
-        low = torch.nn.functional.linear(x, self.lora_A.weight.to(x.dtype))
-        return self.base(x) + torch.nn.functional.linear(low, self.lora_B.weight.to(x.dtype))
+        return self.base(x) + self.up(torch.nn.functional.linear(x, self.lora_A.weight.to(x.dtype)))
+
+    def up(self, low: torch.Tensor) -> torch.Tensor:
+        """Return LoRA's part of the output from its few channels."""
+        return torch.nn.functional.linear(low, self.lora_B.weight.to(low.dtype))
+
+
+def project(x: torch.Tensor, *layers: torch.nn.Module) -> list[torch.Tensor]:
+    """Return each layer's output for the same ``x``; what their LoRA has in common is computed once."""
+    if not all(isinstance(layer, LoraLinear) for layer in layers):
+        return [layer(x) for layer in layers]
+    down = torch.cat([layer.lora_A.weight for layer in layers]).to(x.dtype)
+    lows = torch.nn.functional.linear(x, down).chunk(len(layers), dim=-1)
+    return [layer.base(x) + layer.up(low) for layer, low in zip(layers, lows, strict=True)]
 
 
 def inject_lora(dit: torch.nn.Module, rank: int, seed: int) -> Parameters:

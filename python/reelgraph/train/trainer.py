@@ -13,7 +13,7 @@ from diffsynth.models.wan_video_dit import WanModel
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json
-from reelgraph.train.attention import HEAD_CHANNELS
+from reelgraph.train.attention import exact_attention
 from reelgraph.train.flow import Sample, planned_loss
 from reelgraph.train.gradients import Gradients
 from reelgraph.train.loader import Loader
@@ -49,7 +49,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Trainer:
-    """The gradients of a transformer that carries the LoRA, its optimiser, the loader of samples, and the processes that share work."""
+    """A transformer's gradients by its LoRA, its optimiser, the loader, and the processes that share the work."""
 
     gradients: Gradients
     optimizer: torch.optim.Optimizer
@@ -108,11 +108,12 @@ def make_trainer(
     recompute: str,
     profile: str,
 ) -> Trainer:
-    """Return the trainer for a transformer that carries the LoRA; compiled on CUDA, with exact kernels if they fit."""
+    """Return the trainer for a transformer that carries the LoRA; on CUDA compiled and, if exact, able to repeat."""
     weight = dit.patch_embedding.weight
-    fits = weight.dtype == torch.bfloat16 and dit.dim // dit.blocks[0].num_heads in HEAD_CHANNELS
-    kernels = weight.is_cuda and profile == "exact" and fits
-    transformer = Transformer(dit, kernels=kernels, compiled=weight.is_cuda, recompute=recompute)
+    attention = "torch"
+    if weight.is_cuda and profile == "exact":
+        attention = exact_attention(weight, dit.dim // dit.blocks[0].num_heads)
+    transformer = Transformer(dit, attention, compiled=weight.is_cuda, recompute=recompute)
     padded_tokens = read_json(next(iter(text.values())) / "text.json")["padded_tokens"]
     loader = Loader(latents, text, padded_tokens, recipe["timestep_shift"], weight.device, weight.dtype)
     gradients = Gradients(transformer, optimizer.param_groups[0]["params"], recorded=weight.is_cuda)

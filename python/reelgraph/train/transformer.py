@@ -7,7 +7,6 @@ bit and is fast, and each half of a block is compiled once and recomputed at wil
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,18 +18,16 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import flex_attention
 from torch.utils.checkpoint import checkpoint
 
-from reelgraph.train.attention import TILE, attention
+from reelgraph.train.attention import attention
+from reelgraph.train.lora import project
 
 Tensor = torch.Tensor
-# Queries of one caption are split into so many groups, so that its few keys' gradients are not added up one by one.
-QUERY_GROUPS = 8
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What depends on a clip's size alone: its tokens, their rotations, and which are of the first frame."""
+    """What depends on a clip's size alone: its tokens' rotations, and which tokens are of the first frame."""
 
-    tokens: int
     cosine: Tensor
     sine: Tensor
     first: Tensor
@@ -40,13 +37,13 @@ class Grid:
 class Transformer:
     """A Wan transformer and how to run it.
 
-    ``kernels``: attention that is exact and fast on CUDA instead of torch's own; ``compiled``: through torch.compile;
+    ``attention``: ``torch``, ``cudnn`` or ``flex``, see `exact_attention`; ``compiled``: through torch.compile;
     ``recompute``: what of a block is computed again in the backward pass, ``none``, ``feed-forward`` or ``full``,
     to the same bytes.
     """
 
     dit: WanModel
-    kernels: bool = False
+    attention: str = "torch"
     compiled: bool = False
     recompute: str = "none"
     _grids: dict[tuple[int, int, int], Grid] = field(default_factory=dict)
@@ -69,40 +66,37 @@ class Transformer:
         shape = tuple(x.shape[2:])
         grid = self._grid(shape)
         # One compiled graph serves all blocks only if the first one's input wants a gradient too.
-        x = functional.pad(x.flatten(2).transpose(1, 2), (0, 0, 0, len(grid.first) - grid.tokens)).detach()
+        x = x.flatten(2).transpose(1, 2).contiguous().detach()
         x.requires_grad_(torch.is_grad_enabled())
         halves = _compiled_halves() if self.compiled else (attention_half, feed_forward_half)
         for block in dit.blocks:
             if self.recompute == "full" and torch.is_grad_enabled():
-                x = checkpoint(_whole, halves, block, x, context, modulation, grid, self.kernels, **CHECKPOINT)
+                x = checkpoint(_whole, halves, block, x, context, modulation, grid, self.attention, **CHECKPOINT)
             else:
-                x = halves[0](
-                    block, x, context, modulation, grid.cosine, grid.sine, grid.first, grid.tokens, self.kernels
-                )
+                x = halves[0](block, x, context, modulation, grid.cosine, grid.sine, grid.first, self.attention)
                 if self.recompute == "feed-forward" and torch.is_grad_enabled():
                     x = checkpoint(halves[1], block, x, modulation, grid.first, **CHECKPOINT)
                 else:
                     x = halves[1](block, x, modulation, grid.first)
         shift, scale = (dit.head.modulation + time[:, None]).unsqueeze(0).unbind(2)
         first = grid.first[None, :, None]
-        x = modulate(dit.head.norm(x), _select(first, shift), _select(first, scale))[:, : grid.tokens]
+        x = modulate(dit.head.norm(x), _select(first, shift), _select(first, scale))
         return dit.unpatchify(dit.head.head(x), shape)
 
     def _grid(self, shape: tuple[int, int, int]) -> Grid:
         if shape not in self._grids:
-            self._grids[shape] = make_grid(self.dit, shape, TILE if self.kernels else 1)
+            self._grids[shape] = make_grid(self.dit, shape)
         return self._grids[shape]
 
 
 CHECKPOINT: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
 
 
-def make_grid(dit: WanModel, shape: tuple[int, int, int], tile: int) -> Grid:
-    """Return the grid of a clip of ``shape`` (frames, height, width in tokens), padded to whole tiles of tokens."""
+def make_grid(dit: WanModel, shape: tuple[int, int, int]) -> Grid:
+    """Return the grid of a clip of ``shape`` (frames, height, width in tokens)."""
     device = next(dit.parameters()).device
     frames, height, width = shape
     tokens = frames * height * width
-    padding = -tokens % tile
     rotation = torch.cat(
         [
             dit.freqs[0][:frames].view(frames, 1, 1, -1).expand(*shape, -1),
@@ -111,11 +105,8 @@ def make_grid(dit: WanModel, shape: tuple[int, int, int], tile: int) -> Grid:
         ],
         dim=-1,
     ).reshape(tokens, 1, -1)
-    cosine, sine = (
-        functional.pad(part.float(), (0, 0, 0, 0, 0, padding)).to(device) for part in (rotation.real, rotation.imag)
-    )
-    first = torch.arange(tokens + padding, device=device) < height * width
-    return Grid(tokens, cosine, sine, first)
+    cosine, sine = (part.float().to(device) for part in (rotation.real, rotation.imag))
+    return Grid(cosine, sine, torch.arange(tokens, device=device) < height * width)
 
 
 def attention_half(
@@ -126,20 +117,20 @@ def attention_half(
     cosine: Tensor,
     sine: Tensor,
     first: Tensor,
-    real: int,
-    kernels: bool,
+    kind: str,
 ) -> Tensor:
-    """Return ``x`` [1, tokens, channels], of which ``real`` are no padding, after a block's two attentions."""
+    """Return ``x`` [1, tokens, channels] after a block's two attentions."""
     shift, scale, gate = _rows(block, modulation, first, slice(0, 3))
     inputs, own, text = modulate(block.norm1(x), shift, scale), block.self_attn, block.cross_attn
-    query = rotate(_heads(own.norm_q(own.q(inputs)), own.num_heads), cosine, sine)
-    key = rotate(_heads(own.norm_k(own.k(inputs)), own.num_heads), cosine, sine)
-    value = _heads(own.v(inputs), own.num_heads)
-    x = x + gate * own.o(_attend(query, key, value, real, kernels))
+    query, key, value = project(inputs, own.q, own.k, own.v)
+    query = rotate(_heads(own.norm_q(query), own.num_heads), cosine, sine)
+    key = rotate(_heads(own.norm_k(key), own.num_heads), cosine, sine)
+    value = _heads(value, own.num_heads)
+    x = x + gate * own.o(_attend(query, key, value, kind))
     query = _heads(text.norm_q(text.q(block.norm3(x))), text.num_heads)
-    key = _heads(text.norm_k(text.k(context)), text.num_heads)
-    value = _heads(text.v(context), text.num_heads)
-    return x + text.o(_attend_to_text(query, key, value, kernels))
+    key, value = project(context, text.k, text.v)
+    key, value = _heads(text.norm_k(key), text.num_heads), _heads(value, text.num_heads)
+    return x + text.o(_attend(query, key, value, kind))
 
 
 def feed_forward_half(block: DiTBlock, x: Tensor, modulation: Tensor, first: Tensor) -> Tensor:
@@ -148,24 +139,11 @@ def feed_forward_half(block: DiTBlock, x: Tensor, modulation: Tensor, first: Ten
     return x + gate * block.ffn(modulate(block.norm2(x), shift, scale))
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, real: int, kernels: bool) -> Tensor:
-    if kernels:
-        return attention(query, key, value, real)[0].flatten(2)
-    return (
-        functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (query, key, value)))
-        .transpose(1, 2)
-        .flatten(2)
-    )
-
-
-def _attend_to_text(query: Tensor, key: Tensor, value: Tensor, kernels: bool) -> Tensor:
-    if not kernels:
-        return _attend(query, key, value, query.shape[1], False)
-    groups = math.gcd(query.shape[1] // TILE, QUERY_GROUPS)
-    split = query.view(groups, -1, *query.shape[2:])
-    key, value = (part.expand(groups, -1, -1, -1) for part in (key, value))
-    out = flex_attention(*(x.transpose(1, 2) for x in (split, key, value)))
-    return out.transpose(1, 2).reshape(1, query.shape[1], -1)
+def _attend(query: Tensor, key: Tensor, value: Tensor, kind: str) -> Tensor:
+    if kind == "cudnn":
+        return attention(query, key, value)[0].flatten(2)
+    attend = flex_attention if kind == "flex" else functional.scaled_dot_product_attention
+    return attend(*(part.transpose(1, 2) for part in (query, key, value))).transpose(1, 2).flatten(2)
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -200,9 +178,9 @@ def _whole(
     context: Tensor,
     modulation: Tensor,
     grid: Grid,
-    kernels: bool,
+    kind: str,
 ) -> Tensor:
-    x = halves[0](block, x, context, modulation, grid.cosine, grid.sine, grid.first, grid.tokens, kernels)
+    x = halves[0](block, x, context, modulation, grid.cosine, grid.sine, grid.first, kind)
     return halves[1](block, x, modulation, grid.first)
 
 
