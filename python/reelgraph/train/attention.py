@@ -16,6 +16,8 @@ import torch
 Tensor = torch.Tensor
 HEAD_CHANNELS = (64, 128)
 FIRST_CAPABILITY = (9, 0)
+# cuDNN writes a head's whole matrix of gradients down to add it up in order, so heads are taken a few at a time.
+LARGEST_WORKSPACE = 2 << 30
 
 
 def exact_attention(weight: Tensor, head_channels: int) -> str:
@@ -49,10 +51,19 @@ def attention_backward(
     """Return the gradients of query, key and value, [1, tokens, heads, channels]."""
     given = {"q": query, "k": key, "v": value, "o": out, "dO": gradient}
     given = {name: tensor.contiguous().transpose(1, 2) for name, tensor in given.items()}
+    given["stats"] = logsumexp
     gradients = tuple(torch.empty_like(given[name]) for name in ("q", "k", "v"))
-    plan = _plan(query.device.index, tuple(query.shape), key.shape[1])
-    plan.run({**given, "stats": logsumexp}, gradients)
+    heads = heads_at_once(query.shape[2], query.shape[1] * key.shape[1])
+    plan = _plan(query.device.index, tuple(query.shape), key.shape[1], heads)
+    for first in range(0, query.shape[2], heads):
+        few = slice(first, first + heads)
+        plan.run({name: part[:, few] for name, part in given.items()}, tuple(part[:, few] for part in gradients))
     return tuple(part.transpose(1, 2) for part in gradients)
+
+
+def heads_at_once(heads: int, pairs: int) -> int:
+    """Return how many of ``heads``, of ``pairs`` of query and key each, the workspace holds; they divide evenly."""
+    return next((few for few in range(heads, 1, -1) if heads % few == 0 and few * pairs * 2 <= LARGEST_WORKSPACE), 1)
 
 
 @attention_backward.register_fake
@@ -82,7 +93,7 @@ class _Plan:
 
 
 @lru_cache
-def _plan(device: int, shape: tuple[int, int, int, int], keys: int) -> _Plan:
+def _plan(device: int, shape: tuple[int, int, int, int], keys: int, few: int) -> _Plan:
     # Only a machine with a GPU can load it.
     import cudnn
 
@@ -93,14 +104,14 @@ def _plan(device: int, shape: tuple[int, int, int, int], keys: int) -> _Plan:
 
     def sizes(rows: int) -> dict[str, list[int]]:
         row = heads * channels
-        return {"dim": [1, heads, rows, channels], "stride": [rows * row, channels, row, 1]}
+        return {"dim": [1, few, rows, channels], "stride": [rows * row, channels, row, 1]}
 
     rows = {"q": tokens, "k": keys, "v": keys, "o": tokens, "dO": tokens}
     inputs = {name: graph.tensor(name=name, **sizes(count)) for name, count in rows.items()}
     inputs["stats"] = graph.tensor(
         name="stats",
-        dim=[1, heads, tokens, 1],
-        stride=[heads * tokens, tokens, 1, 1],
+        dim=[1, few, tokens, 1],
+        stride=[few * tokens, tokens, 1, 1],
         data_type=cudnn.data_type.FLOAT,
     )
     outputs = graph.sdpa_backward(
