@@ -19,6 +19,8 @@ RECOMPUTE = ("none", "feed-forward", "full")
 KEPT_BYTES = {"none": 48.0, "feed-forward": 28.0, "full": 2.0}
 # What one block needs while it is computed, whatever is kept, for each token and channel.
 WORKING_BYTES = 62.0
+# Attention's backward pass works in up to 2 GiB; so much of it came on top of the rest.
+WORKSPACE_BYTES = 1 << 30
 # The allocator leaves gaps between sizes of clips.
 USABLE_SHARE = 0.95
 
@@ -26,7 +28,7 @@ USABLE_SHARE = 0.95
 def step_bytes(tokens: int, channels: int, blocks: int, parameter_bytes: int, recompute: str) -> int:
     """Return the bytes that a training step on a clip of ``tokens`` needs on the GPU."""
     kept = KEPT_BYTES[recompute] * blocks
-    return parameter_bytes + int(tokens * channels * (kept + WORKING_BYTES))
+    return parameter_bytes + WORKSPACE_BYTES + int(tokens * channels * (kept + WORKING_BYTES))
 
 
 def largest_clip(latents: Mapping[str, Path], steps: Sequence[Step]) -> tuple[str, int]:
