@@ -1,4 +1,4 @@
-"""The model entries, their licences and the hardware tiers are data that holds together."""
+"""The model entries, their licences are data that holds together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from reelgraph.errors import StageError
 from reelgraph.models.catalogue import Model, choose, read_models
-from reelgraph.models.hardware import measurements, smallest_tier, tiers
 from reelgraph.models.hub import role_of
 
 ROOT = Path(__file__).parents[2]
@@ -91,21 +90,6 @@ def test_a_damaged_entry_is_named_with_its_field(tmp_path: Path) -> None:
     (folder / "wan.json").write_text("{")
     with pytest.raises(StageError, match=r"wan\.json: is not JSON"):
         read_models(tmp_path)
-
-
-def test_tiers_are_in_order_and_measurements_are_of_known_models() -> None:
-    assert [tier.memory_gb for tier in tiers()] == sorted(tier.memory_gb for tier in tiers())
-    assert {24, 48, 80} <= {tier.memory_gb for tier in tiers()}
-    assert {measured.model for measured in measurements()} <= MODELS.keys()
-
-
-def test_the_smallest_tier_is_the_first_that_fits() -> None:
-    assert [smallest_tier(peak).name if smallest_tier(peak) else None for peak in (18.7, 38.7, 56.3, 131.4)] == [
-        "24 GB",
-        "48 GB",
-        "80 GB",
-        None,
-    ]
 
 
 def test_no_entry_carries_a_hash_that_nobody_could_have_taken() -> None:

@@ -18,15 +18,18 @@ from click.testing import CliRunner
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
+from reelgraph.models.catalogue import read_models
 from reelgraph.run_wan22_train import main
+from reelgraph.stage import validate
 from reelgraph.stages import wan22_tiny
 from reelgraph.train.by_hand import Choices, cost_lines, dry_run
 from reelgraph.train.by_hand_stages import train_all
-from reelgraph.train.estimates import estimate, fitting
+from reelgraph.train.estimates import estimate, fitting, table
 from reelgraph.train.memory import explain_out_of_memory, step_bytes
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.video import write_video
 
+ROOT = Path(__file__).parents[2]
 SIZE, FRAMES = 64, 17
 TINY = {
     "architecture": "Wan2.2-TI2V-5B",
@@ -144,7 +147,22 @@ def test_memory_decides_what_is_computed_again(package, tmp_path):
         True
     ] * 3
     large = cost_lines(choices(package, tmp_path, model_variant="t2v-a14b"), {32760: 1})
-    assert ["does not fit" in line for line in large[1:]] == [True, True, False]
+    assert ["does not fit" in line for line in large[1:]] == [True, True, False, False]
+
+
+def test_tiers_and_measurements_are_as_the_schema_says():
+    validate(table(), "estimates", "estimates.json")
+    assert table()["tiers_gb"] == sorted(table()["tiers_gb"]) and {24, 48, 80} <= set(table()["tiers_gb"])
+    assert {f"wan22-{row['model']}" for row in table()["measured"]} <= read_models(ROOT).keys()
+
+
+def test_a_card_gets_the_least_recomputation_that_fits():
+    assert [found and found.recompute for found in (fitting("ti2v-5b", 8190, gb) for gb in (12, 24, 48, 80))] == [
+        None,
+        "full",
+        "feed-forward",
+        "none",
+    ]
 
 
 def test_estimates_give_back_what_was_measured():

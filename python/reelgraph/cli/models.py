@@ -203,26 +203,20 @@ def tiers(as_json: bool) -> None:
 
     Example: reel models tiers
     """
-    from dataclasses import asdict
+    from reelgraph.train.estimates import fitting, table
 
-    from reelgraph.models.hardware import measurements, tiers
-
+    known = table()
     if as_json:
-        known = {
-            "tiers": [asdict(tier) for tier in tiers()],
-            "measured": [asdict(measured) for measured in measurements()],
-        }
         print(json.dumps(known, indent=2))
         return
-    for tier in tiers():
-        print(tier.name)
-        for measured in measurements():
-            if tier.fits(measured.peak_gib):
-                exactness = {True: ", byte-exact", False: ", not byte-exact", None: ""}[measured.exact]
-                shape = f"{measured.width}x{measured.height}, {measured.frames} frames"
-                cost = f"{measured.peak_gib} GiB, {measured.seconds} s on {measured.gpu}"
-                how = f"recompute {measured.recompute}{exactness}"
-                print(f"  {measured.model}, {measured.what}: {shape}, {how}: {cost}")
+    print(f"A training step, measured on {known['gpu']}: {known['conditions']}")
+    clips = list(dict.fromkeys((row["model"], row["clip"], row["tokens"]) for row in known["measured"]))
+    for memory in known["tiers_gb"]:
+        print(f"{memory} GB")
+        for model, clip, tokens in clips:
+            found = fitting(model, tokens, memory)
+            fits = f"recompute {found.recompute}, {found.peak_gib:g} GiB, {found.seconds:g} s" if found else "does not fit"
+            print(f"  {model}, {clip}: {fits}")
 
 
 def _lock(root: Path, hub: Hub, model: Model, revision: str | None = None) -> None:

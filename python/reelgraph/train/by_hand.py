@@ -20,7 +20,6 @@ from reelgraph.train.schedule import Clip, Settings, timestep_at, timestep_indic
 ARCHITECTURES = {"ti2v-5b": "Wan2.2-TI2V-5B", "t2v-a14b": "Wan2.2-T2V-A14B", "i2v-a14b": "Wan2.2-I2V-A14B"}
 # Frames a second, pixels that a side must be a multiple of, pixels a latent.
 SHAPES = {"ti2v-5b": (24, 32, 16), "t2v-a14b": (16, 16, 8), "i2v-a14b": (16, 16, 8)}
-TIERS_GIB = {"24 GB": 24, "48 GB": 48, "80 GB": 80}
 
 
 @dataclass(frozen=True)
@@ -152,18 +151,18 @@ def cost_lines(choices: Choices, sizes: dict[int, int]) -> list[str]:
     """Return a line for each GPU tier: what to recompute, memory, and time on the GPU that was measured."""
     largest, experts = max(sizes), len(choices.experts)
     lines = [f"largest clip: {largest} tokens; measured on {table()['gpu']}, {table()['conditions']}"]
-    for name, memory in TIERS_GIB.items():
-        found = fitting(choices.model_variant, largest, memory * 1e9 / 2**30)
+    for memory in table()["tiers_gb"]:
+        found = fitting(choices.model_variant, largest, memory)
         if found is None:
             lines.append(
-                f"  {name}: does not fit; take fewer frames or a smaller size{', or ti2v-5b' if experts > 1 else ''}"
+                f"  {memory} GB: does not fit; take fewer frames or a smaller size{', or ti2v-5b' if experts > 1 else ''}"
             )
             continue
         seconds = run_seconds(choices.model_variant, sizes, found.recompute)
         assert seconds is not None
         hours = seconds * experts / 3600
         lines.append(
-            f"  {name}: fits with recompute {found.recompute}, about {found.peak_gib:.1f} GiB; {hours:.2f} hours if "
+            f"  {memory} GB: fits with recompute {found.recompute}, about {found.peak_gib:.1f} GiB; {hours:.2f} hours if "
             f"it were as fast as the {table()['gpu']}"
         )
     return lines

@@ -24,7 +24,7 @@ class Estimate:
 
 
 def table() -> dict[str, Any]:
-    """Return ``gpu``, ``conditions`` and ``measured``: rows of model, tokens, recompute, seconds and peak_gib."""
+    """Return estimates.json: ``gpu``, ``conditions``, ``tiers_gb``, and ``measured`` rows of model, tokens and cost."""
     return read_json(TABLE)
 
 
@@ -48,8 +48,9 @@ def estimate(model: str, tokens: int, recompute: str) -> Estimate | None:
     return Estimate(recompute, tokens * (linear + square * tokens), large_gib + slope * (tokens - large))
 
 
-def fitting(model: str, tokens: int, memory_gib: float) -> Estimate | None:
-    """Return the estimate with the least recomputation that fits ``memory_gib``, or None if none does."""
+def fitting(model: str, tokens: int, memory_gb: int) -> Estimate | None:
+    """Return the estimate with the least recomputation that fits a card of ``memory_gb`` 10^9 bytes, or None."""
+    memory_gib = memory_gb * 1e9 / 2**30
     for recompute in RECOMPUTE:
         found = estimate(model, tokens, recompute)
         if found is not None and found.peak_gib <= memory_gib * USABLE_SHARE:
