@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
-import jsonschema
 
 from reelgraph.determinism import restart_in_fixed_environment, stop_clock
 from reelgraph.errors import StageError
@@ -151,6 +150,9 @@ def canonical_numbers(value: Any) -> Any:
 
 def validate(value: Any, schema: str, what: str) -> None:
     """Check ``value`` against ``schemas/<schema>.json``; raise a StageError that names the field and what was expected."""
+    # Slow to load, and commands that only print their help never come here.
+    import jsonschema
+
     document = json.loads((SCHEMAS / f"{schema}.json").read_text(encoding="utf-8"))
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(document).iter_errors(value))
     if error is not None:
