@@ -7,9 +7,6 @@ from pathlib import Path
 
 import click
 
-from reelgraph.words.builds import build_stages, materials_of
-from reelgraph.words.review import write_review
-
 STAGES = ("source", "clips", "shot-reference", "caption")
 
 
@@ -31,6 +28,9 @@ def command(episode: str, output: Path | None, overrides: Path | None, as_json: 
     \b
     Example: reel review smoke.big-buck-bunny-excerpt
     """
+    from reelgraph.words.builds import build_stages, materials_of
+    from reelgraph.words.review import write_review
+
     pipeline, name = materials_of(episode)
     folder = output or Path(f"review-{name}")
     count = write_review(name, build_stages(pipeline, name, STAGES), overrides, folder)
