@@ -46,7 +46,9 @@ def test_each_help_fits_a_screen(path: tuple[str, ...]) -> None:
     assert "\x1b" not in finished.output
 
 
-@pytest.mark.parametrize("path", [path for path, found in ALL.items() if not isinstance(found, click.Group)], ids=" ".join)
+@pytest.mark.parametrize(
+    "path", [path for path, found in ALL.items() if not isinstance(found, click.Group)], ids=" ".join
+)
 def test_each_command_shows_an_example(path: tuple[str, ...]) -> None:
     assert f"Example: reel {' '.join(path)}" in " ".join(CliRunner().invoke(main, [*path, "--help"]).output.split())
 
