@@ -20,7 +20,10 @@ from builder_robot import PASSWORD, auction
 from conftest import ROOT
 
 from reelgraph.builder import cancel, wait
+from reelgraph.builder.clock import Clock
+from reelgraph.builder.heartbeat import Heartbeat
 from reelgraph.builder.lease import State
+from reelgraph.cli.builder import command
 from reelgraph.cli.main import main
 
 # Waiting is real here, so the steps between two looks are made short.
@@ -30,6 +33,7 @@ cancel.LOOK_SECONDS = cancel.RETRY_SECONDS = wait.POLL_SECONDS = 0.02
 from reelgraph.cli.main import main
 main(prog_name="reel")
 """
+HURRY = START.split("\nfrom")[0] + "\n"
 TOTAL = "14.79 EUR"
 CAPS = ("--max-hourly", "2", "--max-setup", "0", "--max-total", "20")
 ORDER_REQUESTS = 8
@@ -87,14 +91,14 @@ class Person:
         if self.pid == 0:
             self._run(files, ["builder", *arguments], spend)
         _, status = os.waitpid(self.pid, 0)
-        return os.waitstatus_to_exitcode(status), files[1].read_text(), files[2].read_text()
+        return (os.waitstatus_to_exitcode(status), files[1].read_text(), files[2].read_text())
 
     def _run(self, files: list[Path], arguments: list[str], spend: bool) -> None:
         status = 70
         try:
             for number, file in enumerate(files):
                 os.dup2(os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
+            sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
             os.environ.clear()
             os.environ.update({**self.environment, **({"REEL_BUILDER_SPEND": "yes"} if spend else {})})
             os.chdir(self.folder)
@@ -111,7 +115,14 @@ class Person:
         """Write a new quote and return its file."""
         status, _, messages = self.reel("find-cheapest-gpu", "--hours", "10", "--output", "quote.json")
         assert status == 0, messages
+        self.watched()
         return "quote.json"
+
+    def watched(self, ago: timedelta = timedelta(0)) -> None:
+        """Have somebody look after open leases, some time ago."""
+        folder = Path(self.environment["REEL_BUILDER_STATE"])
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Heartbeat(folder).beat(Clock().now() - ago)
 
     def order(self) -> tuple[int, str, str]:
         """Order for real."""
@@ -130,22 +141,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
 # Every command
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "build",
-        "cancel",
-        "explain",
-        "extend",
-        "find-cheapest-gpu",
-        "install",
-        "known-server",
-        "order",
-        "register",
-        "resolve",
-    ]
-    + ["status", "unregister", "validate", "wait", "watch"],
-)
+@pytest.mark.parametrize("name", sorted(command.commands))
 def test_help_fits_a_screen_and_has_an_example(person: Person, name: str) -> None:
     status, output, _ = person.reel(name, "--help")
     assert status == 0 and "Example: " in output
@@ -230,12 +226,17 @@ def test_a_whole_lease_from_quote_to_verified_gone(person: Person) -> None:
     status, output, _ = person.reel("status", "--json")
     (lease,) = json.loads(output)["leases"]
     assert (lease["server"], lease["state"], lease["cost"]["gross"]) == (3052441, "ready", "1.4789")
-    assert person.reel("extend", "--hours", "20")[0] == 0
+    status, _, messages = person.reel("extend", "--hours", "20")
+    assert status == 1 and "would cost 31.06 EUR with tax by then, more than the quoted total of 14.79 EUR" in messages
+    assert person.reel("extend", "--hours", "20", "--max-total", "31")[0] == 1
+    status, output, _ = person.reel("extend", "--hours", "20", "--max-total", "32")
+    assert status == 0 and "in 20.0 h" in output
     status, _, messages = person.reel("cancel")
     assert status == 0 and "cancelled and verified" in messages
     assert person.office.account.billed() == {}
     status, output, _ = person.reel("status")
     assert (status, output.strip()) == (0, "no open lease")
+    assert person.reel("cancel")[:2] == (0, "no open lease\n")
     assert "cancelled and verified" in person.reel("status", "--all")[1]
 
 
@@ -292,11 +293,100 @@ def test_status_fails_while_the_account_has_a_machine_that_nobody_knows(person: 
     assert person.reel("status")[0] == 0
 
 
-def test_status_works_from_the_journal_alone(person: Person) -> None:
-    person.order()
+@pytest.mark.parametrize("arguments", [("status",), ("watch", "--once"), ("cancel",), ("status", "--offline")])
+def test_with_an_empty_journal_nothing_needs_credentials(person: Person, arguments: tuple[str, ...]) -> None:
     (person.office.folder / "robot.json").unlink()
+    status, output, messages = person.reel(*arguments)
+    assert status == 0 and "no open lease" in output + messages
+    assert "NOBODY" not in person.reel("status")[1]
+
+
+def test_status_shows_the_journal_whatever_the_provider_does(person: Person) -> None:
+    person.order()
+    credentials = person.office.folder / "robot.json"
+    credentials.chmod(0o644)
+    status, output, messages = person.reel("status")
+    assert status == 3 and "order B20261123-" in output and "chmod 600" in messages
+    credentials.unlink()
+    status, output, messages = person.reel("status")
+    assert status == 3 and "order B20261123-" in output and "robot.json: cannot be read" in messages
     status, output, _ = person.reel("status", "--offline")
     assert status == 0 and "order B20261123-" in output
+
+
+def test_an_open_lease_without_credentials_is_a_loud_problem_of_the_watch(person: Person) -> None:
+    person.order()
+    (person.office.folder / "robot.json").unlink()
+    status, _, messages = person.reel("watch", "--once", "--tell", "tee told")
+    assert status == 1 and "PROBLEM: " in messages and "robot.json: cannot be read" in messages
+    assert "robot.json: cannot be read" in (person.folder / "told").read_text()
+
+
+# Whoever rents is watched
+
+
+def test_nothing_is_rented_that_nobody_would_end(person: Person) -> None:
+    quote = person.quote()
+    person.watched(timedelta(minutes=16))
+    status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
+    assert status == 1 and "NOBODY WATCHES" in messages and "--watched-elsewhere" in messages
+    assert person.office.account.sent_orders == []
+    assert person.reel("watch", "--once")[0] == 0
+    status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
+    assert status == 0, messages
+    assert "watched 0 min ago" in person.reel("status")[1]
+    person.watched(timedelta(minutes=60))
+    assert "NOBODY WATCHES" in person.reel("status")[1] and "NOBODY WATCHES" in person.reel("wait")[2]
+
+
+def test_somebody_who_watches_elsewhere_says_so(person: Person) -> None:
+    quote = person.quote()
+    person.watched(timedelta(hours=5))
+    arguments = ("order", quote, "--real", *CAPS, "--watched-elsewhere")
+    assert person.reel(*arguments, typed=TOTAL, spend=True)[0] == 0
+
+
+def test_a_look_that_the_provider_did_not_answer_is_no_watch(person: Person) -> None:
+    person.office.account.fault = lambda method, path: "error-before"
+    assert person.reel("watch", "--once")[0] == 1
+    assert not (person.office.folder / "state/watched.json").exists()
+
+
+def test_the_watchdog_script_ends_what_is_past_its_end_without_a_checkout_or_a_long_path(person: Person) -> None:
+    person.order()
+    person.reel("wait", "--minutes", "1")
+    status, output, messages = person.reel("watchdog", "--units", "units", "--tell", "tee told")
+    assert status == 0, messages
+    assert "systemctl --user enable --now reel-builder-watch.timer" in output and "crontab" in output
+    script = person.office.folder / "state/watchdog/reel-builder-watch"
+    service = (person.folder / "units/reel-builder-watch.service").read_text()
+    assert (
+        f'ExecStart="{script}"' in service
+        and "OnCalendar=*:0/5" in (person.folder / "units/reel-builder-watch.timer").read_text()
+    )
+    assert script.stat().st_mode & 0o777 == 0o700 and PASSWORD not in script.read_text()
+    person.office.account.advance(11 * 3600)
+    # The machine is gone for good after three looks some time apart; a watch that is cut short goes on later.
+    text = script.read_text().replace("import sys;", "import sys, reelgraph_hurry;", 1)
+    script.write_text(text)
+    (person.folder / "reelgraph_hurry.py").write_text(HURRY)
+    environment = {"PATH": "/usr/bin:/bin", "NO_PROXY": "127.0.0.1", "PYTHONPATH": f"{person.folder}:{ROOT / 'python'}"}
+    finished = subprocess.run([script], env=environment, cwd="/", capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert person.office.account.billed() == {}
+    assert "ended: lease" in finished.stderr and "server 3052441" in finished.stdout, "tee says what it was told"
+
+
+def test_a_configuration_that_cannot_be_changed_does_not_keep_a_machine_alive(person: Person) -> None:
+    person.order()
+    person.reel("wait", "--minutes", "1")
+    (lease,) = person.office.desk().leases().values()
+    registered = {lease.id: {"host": "192.0.2.10", "user": "u", "key": "/k", "host_key": "ssh-ed25519 AAAA", "jobs": 1}}
+    (person.office.folder / "state/builders.json").write_text(json.dumps(registered))
+    person.environment["PATH"] = "/nowhere"
+    status, _, messages = person.reel("cancel")
+    assert status == 0 and f"run 'reel builder unregister {lease.id}'" in messages
+    assert person.office.account.billed() == {}
 
 
 def test_what_still_costs_after_a_cancellation_is_a_failure_that_names_it(person: Person) -> None:

@@ -159,7 +159,7 @@ def test_a_machine_with_another_host_key_than_the_provider_reports_gets_nothing(
 def test_without_a_reported_host_key_nothing_is_sent(office: Office, rescue: Rescue, tmp_path: Path) -> None:
     desk, lease = rent(office, rescue)
     lease.rescue_host_keys = ()
-    with pytest.raises(StageError, match="reported no host key .* install --rescue"):
+    with pytest.raises(StageError, match=r"reported no host key .* install --rescue"):
         install(desk, lease, minutes=1, command=stand_in(tmp_path, "exit 0"), rescue=False)
 
 

@@ -39,7 +39,7 @@ let
     };
     made = (import ./nix/builder/cuda-builder.nix { inherit config lib pkgs; }).config;
     value = made // {
-      nixpkgs.config.allows = map made.nixpkgs.config.allowUnfreePredicate [ { name = "nvidia-x11"; } { name = "steam"; } ];
+      nixpkgs.config.allows = map (name: made.nixpkgs.config.allowUnfreePredicate { inherit name; }) [ "nvidia-x11" "steam" ];
     };
   };
 in

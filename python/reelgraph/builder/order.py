@@ -60,6 +60,8 @@ def place_order(
     ``confirm`` gets the question and returns what the person typed; only the exact total goes through. ``another``
     allows a second open lease, ``declared`` are machines of the account that have nothing to do with this project.
     """
+    if quote.provider != desk.provider.name:
+        raise StageError(f"the quote is of provider '{quote.provider}', not of '{desk.provider.name}'", status=2)
     with desk.journal.ordering():
         _close_unsent(desk)
         reconcile(desk)
@@ -196,7 +198,7 @@ def unexplained(desk: Desk) -> list[int]:
     A machine of a lease that is closed must be cancelled, or it is as unexplained as any other.
     """
     entries = desk.journal.entries()
-    leases = fold(entries).values()
+    leases = desk.leases().values()
     known = known_servers(entries) | {lease.server for lease in leases if lease.is_open}
     ended = {lease.server for lease in leases if not lease.is_open}
     return sorted(
