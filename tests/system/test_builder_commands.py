@@ -348,14 +348,16 @@ def test_somebody_who_watches_elsewhere_says_so(person: Person) -> None:
 
 def test_a_look_that_the_provider_did_not_answer_is_no_watch(person: Person) -> None:
     person.office.account.fault = lambda method, path: "error-before"
-    assert person.reel("watch", "--once")[0] == 1
+    assert person.reel("watch", "--once", "--alive", "tee alive")[0] == 1
+    assert not (person.folder / "alive").exists()
     assert not (person.office.folder / "state/watched.json").exists()
 
 
 def test_the_watchdog_script_ends_what_is_past_its_end_without_a_checkout_or_a_long_path(person: Person) -> None:
     person.order()
     person.reel("wait", "--minutes", "1")
-    status, output, messages = person.reel("watchdog", "--units", "units", "--tell", "tee told")
+    tell = ("--tell", "tee told", "--alive", "tee alive")
+    status, output, messages = person.reel("watchdog", "--units", "units", *tell)
     assert status == 0, messages
     assert "systemctl --user enable --now reel-builder-watch.timer" in output and "crontab" in output
     script = person.office.folder / "state/watchdog/reel-builder-watch"
@@ -371,10 +373,12 @@ def test_the_watchdog_script_ends_what_is_past_its_end_without_a_checkout_or_a_l
     script.write_text(text)
     (person.folder / "reelgraph_hurry.py").write_text(HURRY)
     environment = {"PATH": "/usr/bin:/bin", "NO_PROXY": "127.0.0.1", "PYTHONPATH": f"{person.folder}:{ROOT / 'python'}"}
-    finished = subprocess.run([script], env=environment, cwd="/", capture_output=True, text=True, check=False)
+    finished = subprocess.run([script], env=environment, cwd=person.folder, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert person.office.account.billed() == {}
-    assert "ended: lease" in finished.stderr and "server 3052441" in finished.stdout, "tee says what it was told"
+    assert "ended: lease" in finished.stderr
+    assert "server 3052441" in (person.folder / "told").read_text()
+    assert (person.folder / "alive").read_text() == "watched\n"
 
 
 def test_a_configuration_that_cannot_be_changed_does_not_keep_a_machine_alive(person: Person) -> None:
@@ -423,6 +427,19 @@ def test_a_lost_order_is_resolved_or_closed_by_a_typed_sentence(person: Person) 
     assert person.reel("resolve", "--no-machine", typed="yes")[0] == 1
     assert person.reel("resolve", "--no-machine", typed=f"no machine {lease.id}")[0] == 0
     assert not person.office.desk().lease(lease.id).is_open
+
+
+def test_a_task_that_has_nothing_to_do_with_renting_reminds_of_what_is_open(person: Person) -> None:
+    person.order()
+    process = subprocess.run(
+        [sys.executable, "-c", START, "task", "builder:local:unregister-remote"],
+        cwd=ROOT,
+        env=person.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0 and re.search(r"open: lease \S+, order \S+, .* so far", process.stderr)
 
 
 # Killed at every point

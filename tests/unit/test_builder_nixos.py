@@ -29,6 +29,7 @@ let
     writeShellScript = name: text: "/script/${name}:${text}";
   };
   machine = builtins.fromJSON (builtins.readFile ./nix/builder/machine.example.json);
+  packages = [ "nvidia-x11" "steam" ];
   drivers = "/nix/store/00000000000000000000000000000000-graphics-drivers";
   configFor = cudaBuilder: rec {
     config = {
@@ -39,7 +40,7 @@ let
     };
     made = (import ./nix/builder/cuda-builder.nix { inherit config lib pkgs; }).config;
     value = made // {
-      nixpkgs.config.allows = map (name: made.nixpkgs.config.allowUnfreePredicate { inherit name; }) [ "nvidia-x11" "steam" ];
+      nixpkgs.config.allows = map made.nixpkgs.config.allowUnfreePredicate (map (name: { inherit name; }) packages);
     };
   };
 in

@@ -39,7 +39,7 @@ WantedBy=timers.target
 """
 
 
-def write_script(tell: str | None) -> Path:
+def write_script(tell: str | None, alive: str | None) -> Path:
     """Write the script that looks once, and keep what it runs from Nix's garbage collection; return it."""
     folder = state_folder() / "watchdog"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +57,8 @@ def write_script(tell: str | None) -> Path:
     for name in ("XDG_CONFIG_HOME", "NIX_USER_CONF_FILES", "HTTPS_PROXY", "SSL_CERT_FILE"):
         if name in os.environ:
             settings[name] = os.environ[name]
-    command = [python, "-c", _START, code, "builder", "watch", "--once", *(["--tell", tell] if tell else [])]
+    command = [python, "-c", _START, code, "builder", "watch", "--once"]
+    command += [*(["--tell", tell] if tell else []), *(["--alive", alive] if alive else [])]
     lines = [
         "#!/bin/sh",
         "# Written by 'reel builder watchdog'; a newer checkout writes a newer one.",

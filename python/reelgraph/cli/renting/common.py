@@ -66,6 +66,17 @@ def show_open_leases() -> None:
         say(heartbeat.describe(now))
 
 
+def remind_of_open_leases() -> None:
+    """Tell of open leases after a command that is not about renting; silent without a journal, never in the way."""
+    from reelgraph.builder.office import say, state_folder
+
+    try:
+        if (state_folder() / "journal.jsonl").is_file():
+            show_open_leases()
+    except (StageError, OSError) as error:
+        say(str(error))
+
+
 def choose_builder(name: str | None) -> Builder:
     """Return a registered builder, the only one if none is named."""
     from reelgraph.builder.machines import Registry
