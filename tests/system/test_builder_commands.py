@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 from builder_desk import Office, open_office
 from builder_robot import PASSWORD, auction
@@ -146,6 +148,44 @@ def test_help_fits_a_screen_and_has_an_example(person: Person, name: str) -> Non
     status, output, _ = person.reel(name, "--help")
     assert status == 0 and "Example: " in output
     assert len(output.splitlines()) <= 26
+
+
+def documented_commands() -> list[str]:
+    """Return every call of reel builder in the docs, in blocks and in sentences."""
+    found = set()
+    for page in (ROOT / "docs").glob("*.md"):
+        text = page.read_text()
+        found |= set(re.findall(r"`(reel builder [a-z][^`]*)`", text))
+        found |= set(
+            re.findall(r"^ *(?:REEL_BUILDER_SPEND=yes )?(reel builder [a-z].*?)(?:  +#.*)?$", text, re.MULTILINE)
+        )
+    return sorted(found)
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_a_command_of_the_docs_is_one_of_reels(line: str) -> None:
+    _, _, name, *arguments = shlex.split(line.replace("NUMBER", "7"))
+    # A sentence may name a command without what it needs; what it does name must be there.
+    with contextlib.suppress(click.MissingParameter):
+        command.commands[name].make_context(name, arguments)
+
+
+def test_the_lease_of_the_docs_runs_as_it_stands(person: Person) -> None:
+    block = (ROOT / "docs/builder.md").read_text().split("## A lease\n\n```sh\n")[1].split("```")[0]
+    person.watched()
+    ran = []
+    for line in block.splitlines():
+        _, _, name, *arguments = shlex.split(line.removeprefix("REEL_BUILDER_SPEND=yes "))
+        if name in ("install", "validate", "build"):
+            continue
+        typed = TOTAL if "--real" in arguments else ""
+        status, output, messages = person.reel(name, *arguments, typed=typed, spend=line.startswith("REEL_"))
+        assert status == 0, f"{line}: {messages}"
+        ran.append(name)
+    assert ran == ["find-cheapest-gpu", "order", "order", "wait", "cancel", "status"]
+    assert output == "no open lease\n"
+    assert [form.get("test") for form in person.office.account.sent_orders] == [["true"], None]
+    assert person.office.account.billed() == {}
 
 
 # Finding
