@@ -421,6 +421,14 @@ def test_the_watchdog_script_ends_what_is_past_its_end_without_a_checkout_or_a_l
     assert (person.folder / "alive").read_text() == "watched\n"
 
 
+def test_the_watchdog_can_be_the_first_command_of_all(person: Person) -> None:
+    person.environment["REEL_BUILDER_STATE"] = str(person.folder / "new" / "state")
+    assert person.reel("watchdog", "--units", "units")[0] == 0
+    finished = subprocess.run([person.folder / "new/state/watchdog/reel-builder-watch"], env={}, check=False)
+    assert finished.returncode == 0
+    assert (person.folder / "new/state/watched.json").exists()
+
+
 def test_a_configuration_that_cannot_be_changed_does_not_keep_a_machine_alive(person: Person) -> None:
     person.order()
     person.reel("wait", "--minutes", "1")

@@ -617,6 +617,15 @@ def test_the_setup_fee_counts_from_the_first_minute(office: Office) -> None:
     assert cost is not None and cost.net == Decimal("209.0000") + Decimal("0.3402") + Decimal("0.0027")
 
 
+@pytest.mark.parametrize("hours", [-30, 30])
+def test_age_and_cost_go_by_the_providers_clock(office: Office, hours: int) -> None:
+    office.clock.jump = timedelta(hours=hours)
+    rented(office)
+    (lease,) = office.desk().leases().values()
+    office.account.advance(2 * 3600)
+    assert lease.age_hours(office.account.time).quantize(Decimal("0.1")) == Decimal("2.1")
+
+
 # No secret anywhere but in its file
 
 

@@ -128,6 +128,8 @@ def _apply(lease: Lease, entry: Entry) -> None:
             lease.quote = quote_from_json(details["quote"])
             lease.test, lease.fingerprint = details["test"], details["fingerprint"]
             lease.expires_at = from_text(details["expires_at"])
+            # By the provider's clock, as the end is: this machine's may have been wrong.
+            lease.started_at = lease.expires_at - timedelta(seconds=float(lease.quote.hours) * 3600)
         case "sending":
             lease.state = State.AMBIGUOUS
         case "ordered":

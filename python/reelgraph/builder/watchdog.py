@@ -10,11 +10,16 @@ import sys
 from pathlib import Path
 
 import reelgraph
-from reelgraph.builder.office import DEFAULT_PROVIDER, credentials_file, state_folder
+from reelgraph.builder.office import DEFAULT_PROVIDER, credentials_file, open_journal, state_folder
 from reelgraph.errors import StageError
 
 NAME = "reel-builder-watch"
 MINUTES = 5
+# What a person's shell may have set and a timer's has not.
+_KEPT = (
+    *("XDG_CONFIG_HOME", "NIX_USER_CONF_FILES", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"),
+)
 _STORE = "/nix/store/"
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from reelgraph.cli.main import main; main(prog_name='reel')"
 _SERVICE = """[Unit]
@@ -41,8 +46,8 @@ WantedBy=timers.target
 
 def write_script(tell: str | None, alive: str | None) -> Path:
     """Write the script that looks once, and keep what it runs from Nix's garbage collection; return it."""
-    folder = state_folder() / "watchdog"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = open_journal().folder / "watchdog"
+    folder.mkdir(mode=0o700, exist_ok=True)
     python, code = sys.executable, str(Path(reelgraph.__file__).parents[1])
     for name, path in (("python", python), ("code", code)):
         _keep(folder / name, path)
@@ -54,9 +59,7 @@ def write_script(tell: str | None, alive: str | None) -> Path:
     }
     if "REEL_BUILDER_CREDENTIALS" in os.environ:
         settings["REEL_BUILDER_CREDENTIALS"] = str(credentials_file(DEFAULT_PROVIDER).absolute())
-    for name in ("XDG_CONFIG_HOME", "NIX_USER_CONF_FILES", "HTTPS_PROXY", "SSL_CERT_FILE"):
-        if name in os.environ:
-            settings[name] = os.environ[name]
+    settings |= {name: os.environ[name] for name in _KEPT if name in os.environ}
     command = [python, "-c", _START, code, "builder", "watch", "--once"]
     command += [*(["--tell", tell] if tell else []), *(["--alive", alive] if alive else [])]
     lines = [
