@@ -490,6 +490,25 @@ def test_a_task_that_has_nothing_to_do_with_renting_reminds_of_what_is_open(pers
     assert process.returncode == 0 and re.search(r"open: lease \S+, order \S+, .* so far", process.stderr)
 
 
+@pytest.mark.parametrize(("target", "ends"), [(".#smoke.bible", True), (".#no-such-target", False)])
+def test_cancel_after_ends_the_lease_when_the_results_are_here_and_only_then(
+    person: Person, target: str, ends: bool
+) -> None:
+    person.order()
+    person.reel("wait", "--minutes", "1")
+    process = subprocess.run(
+        [sys.executable, "-c", START, "builder", "build", "--cancel-after", target],
+        cwd=ROOT,
+        env=person.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode == 0) == ends, process.stderr
+    assert (person.office.account.billed() == {}) == ends
+    assert ("cancelled and verified" if ends else "is still billed; end it with") in process.stderr
+
+
 # Killed at every point
 
 

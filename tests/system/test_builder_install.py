@@ -26,7 +26,7 @@ from reelgraph.builder import wait as wait_module
 from reelgraph.builder.clock import Clock, Deadline
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.install import check_rescue_key, describe_machine, install, run_with_deadline, survey
-from reelgraph.builder.keys import md5_fingerprint, read_key, sha256_fingerprint
+from reelgraph.builder.keys import make_key, md5_fingerprint, read_key, sha256_fingerprint
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.machines import Builder
 from reelgraph.builder.ssh import BuilderError, Target, ssh_command
@@ -143,6 +143,21 @@ def test_the_builder_is_installed_with_a_key_that_was_made_beforehand(
     )
     assert "PRIVATE" not in "".join(path.read_text() for path in Path(f"{given}.flake").iterdir())
     assert desk.lease(lease.id).installed
+
+
+def test_an_installation_that_was_ended_before_it_could_say_so_is_not_repeated(
+    office: Office, rescue: Rescue, tmp_path: Path
+) -> None:
+    desk, lease = rent(office, rescue)
+    folder = desk.keys(lease.id)
+    host_key = make_key(folder, "ssh_host_ed25519_key")
+    (rescue.folder / "installed").write_bytes(host_key.private.read_bytes())
+    (rescue.folder / "installed").chmod(0o600)
+    rescue.start("installed")
+    forced = f'restrict,command="{rescue.folder / "forced-command"}"'
+    (rescue.folder / "authorized_keys").write_text(f"{forced} {read_key(folder / 'id_ed25519').public}\n")
+    builder = install(desk, lease, minutes=1, command=stand_in(tmp_path, "exit 9"), rescue=False)
+    assert builder.host_key == " ".join(host_key.public.split()[:2]) and desk.lease(lease.id).installed
 
 
 def test_a_machine_with_another_host_key_than_the_provider_reports_gets_nothing(

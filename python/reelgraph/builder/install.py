@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reelgraph.builder.clock import Clock, Deadline
+from reelgraph.builder.clock import Deadline
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.keys import KeyPair, fingerprints, make_key, read_key
 from reelgraph.builder.lease import Lease
@@ -29,8 +29,10 @@ from reelgraph.errors import StageError
 from reelgraph.files import write_json
 
 BUILD_USER = "reel-builder"
+_HOST_KEY = "ssh_host_ed25519_key"
 # github:nix-community/nixos-anywhere 1.13.0; flags as in its src/nixos-anywhere.sh.
 NIXOS_ANYWHERE = "nix run github:nix-community/nixos-anywhere/bad98b0685cf47eaeadcaf6787da8b51cf025693 --"
+_SURVEY_SECONDS = 120
 _SURVEY = """
 for disk in /dev/disk/by-id/*; do
   case $disk in *-part*|*/wwn-*|*/nvme-eui.*|*/nvme-uuid.*|*/md-*|*/dm-*) continue ;; esac
@@ -86,9 +88,12 @@ def check_rescue_key(host: str, expected: Sequence[str]) -> str:
 def survey(target: Target, gpu: str, authorized_keys: Sequence[str]) -> Machine:
     """Ask the rescue system for disks, network card and firmware."""
     with ssh_command(target, 20) as command:
-        finished = subprocess.run(
-            [*command, "sh"], input=_SURVEY, capture_output=True, text=True, timeout=120, check=False
-        )
+        try:
+            finished = subprocess.run(
+                [*command, "sh"], input=_SURVEY, capture_output=True, text=True, timeout=_SURVEY_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BuilderError(f"the rescue system of {target.host} did not answer in {_SURVEY_SECONDS} s") from error
     if finished.returncode:
         raise BuilderError(explain_ssh("rescue system", target, finished.stderr))
     return describe_machine(finished.stdout, gpu, authorized_keys)
@@ -156,11 +161,13 @@ def install(desk: Desk, lease: Lease, *, minutes: float, command: Sequence[str],
         raise StageError(f"{lease.description} has no machine with an address yet; run 'reel builder wait'")
     deadline = Deadline(desk.clock, minutes * 60)
     key = read_key(desk.keys(lease.id) / "id_ed25519")
+    if (done := _installed(desk, lease, lease.address, key)) is not None:
+        return done
     expected = lease.rescue_host_keys
     if rescue:
         expected = desk.provider.rescue(lease.server, lease.fingerprint)
         desk.provider.reset(lease.server)
-        _wait_for_ssh(desk.clock, lease.address, deadline)
+        _wait_for_ssh(lease.address, deadline)
     target = Target(lease.address, "root", key.private, check_rescue_key(lease.address, expected))
     desk.say(f"{lease.description}: its rescue system shows the host key that the provider reports")
     machine = survey(target, lease.quote.gpu, [key.public])
@@ -172,31 +179,48 @@ def install(desk: Desk, lease: Lease, *, minutes: float, command: Sequence[str],
         write_flake(folder / "flake", find_checkout(), machine)
         extra = folder / "extra" / "etc" / "ssh"
         extra.mkdir(mode=0o755, parents=True)
-        shutil.copy2(host_key.private, extra / "ssh_host_ed25519_key")
-        (extra / "ssh_host_ed25519_key.pub").write_text(host_key.public + "\n", encoding="utf-8")
+        shutil.copy2(host_key.private, extra / _HOST_KEY)
+        (extra / f"{_HOST_KEY}.pub").write_text(host_key.public + "\n", encoding="utf-8")
         arguments = ["--flake", f"path:{folder / 'flake'}#cuda-builder", "--target-host", f"root@{lease.address}"]
         arguments += ["-i", str(key.private), "--extra-files", str(folder / "extra"), "--build-on", "remote", "-L"]
         run_with_deadline([*command, *arguments], deadline, f"the installation of {lease.description}")
-    builder = Builder(lease.id, lease.address, BUILD_USER, str(key.private), " ".join(host_key.public.split()[:2]), 1)
-    _wait_for_nix(desk.clock, builder, deadline)
+    builder = _builder(lease.id, lease.address, key, host_key)
+    _wait_for_nix(builder, deadline)
     desk.journal.append(lease.id, "installed", host_key=builder.host_key)
+    return builder
+
+
+def _builder(name: str, address: str, key: KeyPair, host_key: KeyPair) -> Builder:
+    return Builder(name, address, BUILD_USER, str(key.private), " ".join(host_key.public.split()[:2]), 1)
+
+
+def _installed(desk: Desk, lease: Lease, address: str, key: KeyPair) -> Builder | None:
+    """Return the builder if an earlier run installed it and was ended before it could say so."""
+    if not (desk.keys(lease.id) / f"{_HOST_KEY}.pub").exists():
+        return None
+    builder = _builder(lease.id, address, key, _host_key(desk, lease))
+    try:
+        ask_daemon(builder.name, builder.target, 10)
+    except BuilderError:
+        return None
+    desk.say(f"{lease.description}: is installed already")
+    if not lease.installed:
+        desk.journal.append(lease.id, "installed", host_key=builder.host_key)
     return builder
 
 
 def _host_key(desk: Desk, lease: Lease) -> KeyPair:
     folder = desk.keys(lease.id)
-    if (folder / "ssh_host_ed25519_key.pub").exists():
-        return read_key(folder / "ssh_host_ed25519_key")
-    return make_key(folder, "ssh_host_ed25519_key")
+    return read_key(folder / _HOST_KEY) if (folder / f"{_HOST_KEY}.pub").exists() else make_key(folder, _HOST_KEY)
 
 
-def _wait_for_ssh(clock: Clock, host: str, deadline: Deadline) -> None:
+def _wait_for_ssh(host: str, deadline: Deadline) -> None:
     while not subprocess.run(["ssh-keyscan", "-T", "5", host], capture_output=True, check=False).stdout:
         if not deadline.wait(10):
             raise BuilderError(f"{host} did not come up in its rescue system in time")
 
 
-def _wait_for_nix(clock: Clock, builder: Builder, deadline: Deadline) -> None:
+def _wait_for_nix(builder: Builder, deadline: Deadline) -> None:
     while True:
         try:
             ask_daemon(builder.name, builder.target, 10)

@@ -29,7 +29,7 @@ def build_command(
 
     Example: reel builder build --there --cancel-after .#wan22-smoke-cuda
     """
-    from reelgraph.builder.ending import CANCEL_MINUTES, end_lease, report_end
+    from reelgraph.builder.ending import CANCEL_MINUTES, cancelling_on_failure, end_lease, report_end
     from reelgraph.builder.machines import Registry
     from reelgraph.builder.office import find_lease, state_folder
     from reelgraph.builder.offload import build, build_there
@@ -40,10 +40,11 @@ def build_command(
         raise StageError("--fetch, --no-fetch and --builder need --there", status=2)
     show_open_leases()
     to_end = find_lease(name) if cancel_after else None
-    if there:
-        finished = build_there(installables, choose_builder(name), () if no_fetch else fetch or installables)
-    else:
-        finished = build(installables, list(Registry(state_folder()).builders().values()), [])
+    with cancelling_on_failure(name, wanted=False):
+        if there:
+            finished = build_there(installables, choose_builder(name), () if no_fetch else fetch or installables)
+        else:
+            finished = build(installables, list(Registry(state_folder()).builders().values()), [])
     for entry in json.loads(finished.output):
         for path in entry.get("outputs", {}).values():
             print(path, flush=True)
