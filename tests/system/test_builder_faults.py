@@ -33,7 +33,8 @@ from hypothesis.stateful import (
 from reelgraph.builder import journal
 from reelgraph.builder.cancel import cancel_lease, cancel_server
 from reelgraph.builder.lease import Lease, State
-from reelgraph.builder.order import clear, place_order, resolve
+from reelgraph.builder.order import place_order
+from reelgraph.builder.settle import clear, resolve
 from reelgraph.builder.wait import wait
 from reelgraph.builder.watch import ask_account, watch_once
 from reelgraph.errors import StageError

@@ -22,13 +22,15 @@ from builder_desk import Office, open_office
 from builder_sshd import LoopbackBuilder, installed_sshd
 
 from reelgraph.builder import install as install_module
+from reelgraph.builder import rescue as rescue_module
 from reelgraph.builder import wait as wait_module
 from reelgraph.builder.clock import Clock, Deadline
 from reelgraph.builder.desk import Desk
-from reelgraph.builder.install import check_rescue_key, describe_machine, install, run_with_deadline, survey
+from reelgraph.builder.install import install, run_with_deadline
 from reelgraph.builder.keys import make_key, md5_fingerprint, read_key, sha256_fingerprint
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.machines import Builder
+from reelgraph.builder.rescue import check_rescue_key, describe_machine, survey
 from reelgraph.builder.ssh import BuilderError, Target, ssh_command
 from reelgraph.builder.wait import wait
 from reelgraph.errors import StageError
@@ -72,7 +74,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     """An office whose machines are ready at once."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(wait_module, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(install_module, "_SURVEY", f"cat <<'END'\n{SURVEY}END\n")
+    monkeypatch.setattr(rescue_module, "_SURVEY", f"cat <<'END'\n{SURVEY}END\n")
     monkeypatch.setattr(install_module, "BUILD_USER", "root")
     with open_office(tmp_path / "office") as opened:
         opened.account.ready_after = opened.account.listed_after = timedelta(0)

@@ -18,10 +18,11 @@ from reelgraph.builder import journal as journal_module
 from reelgraph.builder.cancel import cancel_lease, cancel_server
 from reelgraph.builder.credentials import read_credentials
 from reelgraph.builder.lease import State
-from reelgraph.builder.order import ORDERS_A_DAY, Caps, clear, place_order, resolve
+from reelgraph.builder.order import ORDERS_A_DAY, Caps, place_order
 from reelgraph.builder.provider import CredentialsRefused, ProviderError, RateLimited, Unreachable
 from reelgraph.builder.providers.robot import Robot
 from reelgraph.builder.quote import Wanted, rank, read_quote, write_quote
+from reelgraph.builder.settle import clear, resolve
 from reelgraph.builder.wait import wait
 from reelgraph.builder.watch import ask_account, watch_once
 from reelgraph.errors import StageError
@@ -322,7 +323,7 @@ def test_what_never_left_this_machine_is_not_ambiguous(office: Office) -> None:
     real = desk.provider.order
 
     def unreachable(*arguments: object, **more: object) -> object:
-        desk.provider._client.base_url = httpx.URL("http://127.0.0.1:9")  # type: ignore[attr-defined]
+        desk.provider._web._client.base_url = httpx.URL("http://127.0.0.1:9")  # type: ignore[attr-defined]
         return real(*arguments, **more)  # type: ignore[arg-type]
 
     desk.provider.order = unreachable  # type: ignore[method-assign]

@@ -12,8 +12,8 @@ from datetime import timedelta
 from reelgraph.builder.clock import Deadline
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.lease import Lease, State
-from reelgraph.builder.order import note_transaction, resolve
 from reelgraph.builder.provider import Cancellation, Conflict, FateUnknown, NotSent, RateLimited, Unreachable
+from reelgraph.builder.settle import note_transaction, resolve
 from reelgraph.errors import StageError
 
 LOOKS = 3

@@ -15,8 +15,8 @@ from reelgraph.builder.clock import as_text
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.money import show_amount
-from reelgraph.builder.order import reconcile, unexplained
 from reelgraph.builder.provider import CredentialsRefused
+from reelgraph.builder.settle import reconcile, unexplained
 from reelgraph.errors import StageError
 
 

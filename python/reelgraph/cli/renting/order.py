@@ -91,7 +91,7 @@ def resolve_command(lease: str | None, no_machine: bool) -> None:
     """
     from reelgraph.builder.lease import State
     from reelgraph.builder.office import find_lease, open_desk
-    from reelgraph.builder.order import clear, resolve
+    from reelgraph.builder.settle import clear, resolve
     from reelgraph.builder.watch import describe
 
     found = find_lease(lease)
