@@ -291,6 +291,17 @@ def test_an_order_that_a_person_cleared_too_early_comes_to_light(office: Office)
     assert office.desk().lease(lease.id).state is State.READY
 
 
+def test_the_watch_names_an_order_whose_fate_is_unknown(office: Office) -> None:
+    quote = office.quote()
+    fault_of(office, "POST", "/transaction", "drop-before")
+    with pytest.raises(StageError):
+        place_order(office.desk(), quote, caps=CAPS, confirm=agree)
+    office.account.fault = lambda method, path: None
+    (lease,) = office.desk().leases()
+    (problem,) = watch_once(office.desk(), 30, 30, lambda lease: None).problems
+    assert lease in problem and "reel builder resolve" in problem
+
+
 def test_only_a_typed_sentence_clears_an_ambiguous_lease(office: Office) -> None:
     quote = office.quote()
     fault_of(office, "POST", "/transaction", "drop-before")

@@ -142,8 +142,7 @@ def check_builder(builder: Builder, *, any_version: bool) -> Daemon:
     if daemon.trusted is False:
         raise BuilderError(
             f"builder '{builder.name}' does not trust user '{builder.user}': inputs that are not signed would be "
-            "refused; "
-            f"put '{builder.user}' into trusted-users there"
+            f"refused; put '{builder.user}' into trusted-users there"
         )
     return daemon
 
@@ -154,8 +153,7 @@ def check_version(name: str, daemon: Daemon, *, any_version: bool) -> None:
     if daemon.minor != here.minor and not any_version:
         raise BuilderError(
             f"builder '{name}' runs Nix {daemon.version} and this machine {here.version}: content-addressed results "
-            "are not "
-            "sure to be understood across releases; use the same release, or say --any-nix-version"
+            "are not sure to be understood across releases; use the same release, or say --any-nix-version"
         )
 
 

@@ -103,9 +103,8 @@ def place_order(
             raise
         except FateUnknown as error:
             raise StageError(
-                f"lease {id}: nobody knows whether the order of {quote.channel} {quote.offer} went through "
-                f"({error}); it is "
-                "not sent again; run 'reel builder resolve'"
+                f"lease {id}: nobody knows whether the order of {quote.channel} {quote.offer} went through ({error}); "
+                "it is not sent again; run 'reel builder resolve'"
             ) from error
         note_transaction(desk, desk.lease(id), transaction)
         return desk.lease(id)
@@ -142,8 +141,7 @@ def _check_account(desk: Desk) -> None:
         named = ", ".join(map(str, numbers))
         raise StageError(
             f"the account has machines that the journal does not know: server {named}; cancel what should not be "
-            "there, or "
-            "name those that have nothing to do with Reelgraph with --known-server NUMBER"
+            "there, or name those that have nothing to do with Reelgraph with --known-server NUMBER"
         )
 
 

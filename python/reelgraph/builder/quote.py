@@ -116,8 +116,7 @@ def check_fresh(quote: Quote, now: datetime) -> None:
         minutes = int(FRESH.total_seconds() // 60)
         raise StageError(
             f"the quote for {quote.channel} {quote.offer} was fetched at {as_text(quote.fetched_at)}, it is "
-            f"{as_text(now)}; "
-            f"only one of the last {minutes} minutes can be ordered, so run find-cheapest-gpu again"
+            f"{as_text(now)}; only one of the last {minutes} minutes can be ordered, so run find-cheapest-gpu again"
         )
 
 

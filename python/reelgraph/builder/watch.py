@@ -13,7 +13,7 @@ from typing import Any
 from reelgraph.builder.cancel import cancel_lease
 from reelgraph.builder.clock import as_text
 from reelgraph.builder.desk import Desk
-from reelgraph.builder.lease import Lease
+from reelgraph.builder.lease import Lease, State
 from reelgraph.builder.money import show_amount
 from reelgraph.builder.provider import CredentialsRefused
 from reelgraph.builder.settle import reconcile, unexplained
@@ -99,6 +99,10 @@ def watch_once(desk: Desk, warn_minutes: float, cancel_minutes: float, gone: Cal
         now = desk.now()
         line = describe(lease, now)
         desk.say(line)
+        if lease.state is State.AMBIGUOUS:
+            looked.problems.append(
+                f"{lease.description}: nobody knows whether it was ordered; run 'reel builder resolve'"
+            )
         if lease.cancel_wanted or (lease.expires_at is not None and now >= lease.expires_at):
             gone(lease)
             try:

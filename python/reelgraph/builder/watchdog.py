@@ -94,12 +94,10 @@ def recipe(script: Path, timer: Path) -> str:
     """Return what a person types next, for systemd or cron, and how to see that it works."""
     crontab = f"*/{MINUTES} * * * * {shlex.quote(str(script))}".replace("%", r"\%")
     return (
-        f"With systemd ({timer} is written; the second line keeps it running while you are logged out):\n"
-        f"  systemctl --user daemon-reload && systemctl --user enable --now {NAME}.timer\n"
-        f"  loginctl enable-linger\n"
-        f"With cron, which mails what the script says:\n"
-        f"  (crontab -l; echo {shlex.quote(crontab)}) | crontab -\n"
-        f"Then see that it works: within {MINUTES} minutes 'reel builder status' must not say NOBODY WATCHES."
+        f"With systemd ({timer} is written; the second line keeps it running while you are logged out):\n  systemctl "
+        f"--user daemon-reload && systemctl --user enable --now {NAME}.timer\n  loginctl enable-linger\nWith cron, "
+        f"which mails what the script says:\n  (crontab -l; echo {shlex.quote(crontab)}) | crontab -\nThen see that it "
+        f"works: within {MINUTES} minutes 'reel builder status' must not say NOBODY WATCHES."
     )
 
 
