@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
+from reelgraph.builder.install import write_flake
+from reelgraph.builder.rescue import describe_machine
+
 ROOT = Path(__file__).parents[2]
+SURVEY = """
+disk /dev/disk/by-id/nvme-BIG_2TB_1 3750748848 0
+nic 02:00:00:00:00:07
+firmware uefi
+"""
 STUBS = """
 let
   any = _: "type";
@@ -135,6 +143,14 @@ def test_the_network_card_is_found_by_its_own_address() -> None:
     assert uplink["matchConfig"] == {"MACAddress": "02:00:00:00:00:01"}
     assert (uplink["address"], uplink["routes"]) == (["2001:db8::2/64"], [{"Gateway": "fe80::1"}])
     assert machine(ipv6=None)["systemd"]["network"]["networks"]["10-uplink"]["routes"] == []
+
+
+def test_the_written_flake_hands_the_machine_to_the_projects_function(tmp_path: Path) -> None:
+    described = describe_machine(SURVEY, "l4", ["ssh-ed25519 AAAA one"])
+    write_flake(tmp_path, ROOT, described)
+    flake = f"(import {tmp_path}/flake.nix).outputs {{ reelgraph.lib.x86_64-linux.cudaBuilder = machine: machine; }}"
+    made = evaluate(f"({flake}).nixosConfigurations.cuda-builder")
+    assert made["gpu"] == "l4" and set(made) == set(evaluate("machine"))
 
 
 def options(value: Any, path: str = "") -> set[str]:
