@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +58,17 @@ class Person:
             "NIX_USER_CONF_FILES": str(folder / "nix.conf"),
         }
         self.environment.pop("REEL_BUILDER_SPEND", None)
+        self.has_nix("2.34.1")
         self.pid = 0
+
+    def has_nix(self, version: str) -> None:
+        """Have this machine's Nix say another version; whatever else it is asked, it does."""
+        real = shutil.which("nix")
+        (self.folder / "bin").mkdir(exist_ok=True)
+        text = f'#!/bin/sh\n[ "$1" != --version ] || exec echo "nix (Nix) {version}"\nexec {real} "$@"\n'
+        (self.folder / "bin/nix").write_text(text)
+        (self.folder / "bin/nix").chmod(0o755)
+        self.environment["PATH"] = f"{self.folder / 'bin'}:{os.environ['PATH']}"
 
     def reel_from_a_new_interpreter(self, *arguments: str, typed: str = "") -> str:
         """Run ``reel builder …`` as a shell would, allowed to spend, and return everything that it said."""
@@ -377,6 +388,15 @@ def test_nothing_is_rented_that_nobody_would_end(person: Person) -> None:
     assert "watched 0 min ago" in person.reel("status")[1]
     person.watched(timedelta(minutes=60))
     assert "NOBODY WATCHES" in person.reel("status")[1] and "NOBODY WATCHES" in person.reel("wait")[2]
+
+
+def test_a_nix_that_no_rented_builder_runs_is_said_before_it_costs(person: Person) -> None:
+    person.has_nix("2.8.0")
+    status, _, messages = person.order()
+    assert status == 3 and "runs Nix 2.8.0, and a rented builder can run 2.30, 2.31, 2.34" in messages
+    assert person.office.account.sent_orders == []
+    quote = person.quote()
+    assert person.reel("order", quote, "--real", *CAPS, "--any-nix-version", typed=TOTAL, spend=True)[0] == 0
 
 
 def test_somebody_who_watches_elsewhere_says_so(person: Person) -> None:

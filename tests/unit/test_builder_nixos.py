@@ -33,7 +33,7 @@ let
   };
   pkgs = {
     nix = "default-nix";
-    nixVersions.nix_2_34 = "nix-2.34";
+    nixVersions = { nix_2_34 = "nix-2.34"; nix_2_8 = throw "nix_2_8 has been removed"; };
     writeShellScript = name: text: "/script/${name}:${text}";
   };
   machine = builtins.fromJSON (builtins.readFile ./nix/builder/machine.example.json);
@@ -122,6 +122,10 @@ def test_only_the_drivers_are_allowed_of_what_is_unfree() -> None:
 
 def test_nix_is_of_the_release_that_builds_there_where_there_is_one() -> None:
     assert builder(nixRelease="2.34")["nix"]["package"] == "nix-2.34"
+    assert builder(nixRelease="2.99")["nix"]["package"] == "default-nix"
+
+
+def test_a_release_that_nixpkgs_removed_does_not_stop_an_installation() -> None:
     assert builder(nixRelease="2.8")["nix"]["package"] == "default-nix"
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--max-total", metavar="AMOUNT", help="Cap on the planned lease, with tax.")
 @click.option("--another-lease", is_flag=True, help="Rent a machine although one is open.")
 @click.option("--watched-elsewhere", is_flag=True, help="The watchdog runs on another machine.")
+@click.option("--any-nix-version", is_flag=True, help="Rent although a builder cannot run this machine's Nix.")
 @click.option(
     "--known-server", type=int, multiple=True, help="A machine on the account that has nothing to do with Reelgraph."
 )
@@ -37,6 +38,7 @@ def order(
     max_total: str | None,
     another_lease: bool,
     watched_elsewhere: bool,
+    any_nix_version: bool,
     known_server: tuple[int, ...],
     as_json: bool,
 ) -> None:
@@ -49,6 +51,7 @@ def order(
     """
     from reelgraph.builder.clock import Clock
     from reelgraph.builder.heartbeat import Heartbeat, check_watched
+    from reelgraph.builder.machines import check_release
     from reelgraph.builder.office import open_desk, say, state_folder
     from reelgraph.builder.order import place_order
     from reelgraph.builder.quote import read_quote
@@ -58,6 +61,8 @@ def order(
     caps = _caps(max_hourly, max_setup, max_total) if real else None
     found = read_quote(quote)
     show_open_leases()
+    if real and not any_nix_version:
+        check_release()
     if real and not watched_elsewhere:
         check_watched(Heartbeat(state_folder()), Clock().now())
     with open_desk(found.provider) as desk:
