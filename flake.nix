@@ -5,22 +5,30 @@
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
     # Where CPython and the C runtime come from: nixpkgs, or what nixw made of this machine's own.
     toolchain.follows = "nixpkgs";
+    # Only for the rented machine's disks.
+    disko = {
+      url = "github:nix-community/disko";
+      inputs.nixpkgs.follows = "nixpkgs";
+    };
   };
 
   outputs =
-    { self, nixpkgs, toolchain }:
+    { nixpkgs, toolchain, disko, ... }:
     let
       systems = [ "x86_64-linux" ];
       forEach = build: builtins.listToAttrs (map (system: { name = system; value = build system; }) systems);
       reelgraph = forEach (system: import ./nix { inherit system toolchain; });
+      builder = import ./nix/builder { inherit nixpkgs disko; };
       pick = attribute: forEach (system: reelgraph.${system}.${attribute});
     in
     {
-      lib = forEach (system: reelgraph.${system}.lib);
+      lib = forEach (system: reelgraph.${system}.lib // { inherit (builder) cudaBuilder; });
       packages = pick "packages";
       legacyPackages = pick "pipelines";
       apps = pick "apps";
       checks = pick "checks";
+      nixosModules.cuda-builder = builder.module;
+      nixosConfigurations.cuda-builder = builder.cudaBuilder builder.example;
       devShells = forEach (system: import ./nix/shell.nix { pkgs = nixpkgs.legacyPackages.${system}; });
     };
 }

@@ -66,6 +66,11 @@ in
       python
       specifications
       ;
+    # Only with --impure: a validation that could be cached would show what was true before.
+    builderValidation = import ./builder/validation.nix {
+      inherit (python) script;
+      python = python.environments.runner;
+    } { nonce = builtins.getEnv "REEL_VALIDATION_NONCE"; };
   };
   apps = import ./apps.nix { inherit python; };
 }

@@ -33,6 +33,10 @@ let
     ]
     ++ builtins.genList (index: "nvidia${toString index}") 8
   );
+  # A release that nixpkgs once had is still an attribute there, and one that throws.
+  wantedNix = builtins.tryEval (
+    pkgs.nixVersions."nix_${builtins.replaceStrings [ "." ] [ "_" ] cfg.nixRelease}" or pkgs.nix
+  );
   # Nothing but Nix's protocol, whatever the client asks for.
   onlyNix = pkgs.writeShellScript "reel-builder-only-nix" ''
     case "$SSH_ORIGINAL_COMMAND" in
@@ -89,11 +93,7 @@ in
       ];
 
     # Both sides of an ssh-ng connection should be of one release.
-    nix.package =
-      if cfg.nixRelease == null then
-        pkgs.nix
-      else
-        pkgs.nixVersions."nix_${builtins.replaceStrings [ "." ] [ "_" ] cfg.nixRelease}" or pkgs.nix;
+    nix.package = if cfg.nixRelease != null && wantedNix.success then wantedNix.value else pkgs.nix;
     nix.settings = {
       experimental-features = [
         "nix-command"

@@ -64,9 +64,11 @@ class Office:
     def credentials(self, password: str = PASSWORD) -> Credentials:
         """Return credentials read from a private file."""
         file = self.folder / "robot.json"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"url": self.url, "user": USER, "password": password}))
-        file.chmod(0o600)
+        text = json.dumps({"url": self.url, "user": USER, "password": password})
+        if not file.exists() or file.read_text() != text:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            file.chmod(0o600)
         return read_credentials(file)
 
     def desk(self) -> Desk:

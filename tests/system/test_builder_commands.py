@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +16,17 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 from builder_desk import Office, open_office
 from builder_robot import PASSWORD, auction
 from conftest import ROOT
 
 from reelgraph.builder import cancel, wait
+from reelgraph.builder.clock import Clock
+from reelgraph.builder.heartbeat import Heartbeat
 from reelgraph.builder.lease import State
+from reelgraph.cli.builder import command
 from reelgraph.cli.main import main
 
 # Waiting is real here, so the steps between two looks are made short.
@@ -30,6 +36,7 @@ cancel.LOOK_SECONDS = cancel.RETRY_SECONDS = wait.POLL_SECONDS = 0.02
 from reelgraph.cli.main import main
 main(prog_name="reel")
 """
+HURRY = START.split("\nfrom")[0] + "\n"
 TOTAL = "14.79 EUR"
 CAPS = ("--max-hourly", "2", "--max-setup", "0", "--max-total", "20")
 ORDER_REQUESTS = 8
@@ -51,7 +58,17 @@ class Person:
             "NIX_USER_CONF_FILES": str(folder / "nix.conf"),
         }
         self.environment.pop("REEL_BUILDER_SPEND", None)
+        self.has_nix("2.34.1")
         self.pid = 0
+
+    def has_nix(self, version: str) -> None:
+        """Have this machine's Nix say another version; whatever else it is asked, it does."""
+        real = shutil.which("nix")
+        (self.folder / "bin").mkdir(exist_ok=True)
+        text = f'#!/bin/sh\n[ "$1" != --version ] || exec echo "nix (Nix) {version}"\nexec {real} "$@"\n'
+        (self.folder / "bin/nix").write_text(text)
+        (self.folder / "bin/nix").chmod(0o755)
+        self.environment["PATH"] = f"{self.folder / 'bin'}:{os.environ['PATH']}"
 
     def reel_from_a_new_interpreter(self, *arguments: str, typed: str = "") -> str:
         """Run ``reel builder …`` as a shell would, allowed to spend, and return everything that it said."""
@@ -87,14 +104,14 @@ class Person:
         if self.pid == 0:
             self._run(files, ["builder", *arguments], spend)
         _, status = os.waitpid(self.pid, 0)
-        return os.waitstatus_to_exitcode(status), files[1].read_text(), files[2].read_text()
+        return (os.waitstatus_to_exitcode(status), files[1].read_text(), files[2].read_text())
 
     def _run(self, files: list[Path], arguments: list[str], spend: bool) -> None:
         status = 70
         try:
             for number, file in enumerate(files):
                 os.dup2(os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
+            sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
             os.environ.clear()
             os.environ.update({**self.environment, **({"REEL_BUILDER_SPEND": "yes"} if spend else {})})
             os.chdir(self.folder)
@@ -111,7 +128,14 @@ class Person:
         """Write a new quote and return its file."""
         status, _, messages = self.reel("find-cheapest-gpu", "--hours", "10", "--output", "quote.json")
         assert status == 0, messages
+        self.watched()
         return "quote.json"
+
+    def watched(self, ago: timedelta = timedelta(0)) -> None:
+        """Have somebody look after open leases, some time ago."""
+        folder = Path(self.environment["REEL_BUILDER_STATE"])
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Heartbeat(folder).beat(Clock().now() - ago)
 
     def order(self) -> tuple[int, str, str]:
         """Order for real."""
@@ -130,26 +154,49 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
 # Every command
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "build",
-        "cancel",
-        "explain",
-        "extend",
-        "find-cheapest-gpu",
-        "install",
-        "known-server",
-        "order",
-        "register",
-        "resolve",
-    ]
-    + ["status", "unregister", "validate", "wait", "watch"],
-)
+@pytest.mark.parametrize("name", sorted(command.commands))
 def test_help_fits_a_screen_and_has_an_example(person: Person, name: str) -> None:
     status, output, _ = person.reel(name, "--help")
     assert status == 0 and "Example: " in output
     assert len(output.splitlines()) <= 26
+
+
+def documented_commands() -> list[str]:
+    """Return every call of reel builder in the docs, in blocks and in sentences."""
+    found = set()
+    for page in (ROOT / "docs").glob("*.md"):
+        text = page.read_text()
+        found |= set(re.findall(r"`(reel builder [a-z][^`]*)`", text))
+        found |= set(
+            re.findall(r"^ *(?:REEL_BUILDER_SPEND=yes )?(reel builder [a-z].*?)(?:  +#.*)?$", text, re.MULTILINE)
+        )
+    return sorted(found)
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_a_command_of_the_docs_is_one_of_reels(line: str) -> None:
+    _, _, name, *arguments = shlex.split(line.replace("NUMBER", "7"))
+    # A sentence may name a command without what it needs; what it does name must be there.
+    with contextlib.suppress(click.MissingParameter):
+        command.commands[name].make_context(name, arguments)
+
+
+def test_the_lease_of_the_docs_runs_as_it_stands(person: Person) -> None:
+    block = (ROOT / "docs/builder.md").read_text().split("## A lease\n\n```sh\n")[1].split("```")[0]
+    person.watched()
+    ran = []
+    for line in block.splitlines():
+        _, _, name, *arguments = shlex.split(line.removeprefix("REEL_BUILDER_SPEND=yes "))
+        if name in ("install", "validate", "build"):
+            continue
+        typed = TOTAL if "--real" in arguments else ""
+        status, output, messages = person.reel(name, *arguments, typed=typed, spend=line.startswith("REEL_"))
+        assert status == 0, f"{line}: {messages}"
+        ran.append(name)
+    assert ran == ["find-cheapest-gpu", "order", "order", "wait", "cancel", "status"]
+    assert output == "no open lease\n"
+    assert [form.get("test") for form in person.office.account.sent_orders] == [["true"], None]
+    assert person.office.account.billed() == {}
 
 
 # Finding
@@ -230,12 +277,17 @@ def test_a_whole_lease_from_quote_to_verified_gone(person: Person) -> None:
     status, output, _ = person.reel("status", "--json")
     (lease,) = json.loads(output)["leases"]
     assert (lease["server"], lease["state"], lease["cost"]["gross"]) == (3052441, "ready", "1.4789")
-    assert person.reel("extend", "--hours", "20")[0] == 0
+    status, _, messages = person.reel("extend", "--hours", "20")
+    assert status == 1 and "would cost 31.06 EUR with tax by then, more than the quoted total of 14.79 EUR" in messages
+    assert person.reel("extend", "--hours", "20", "--max-total", "31")[0] == 1
+    status, output, _ = person.reel("extend", "--hours", "20", "--max-total", "32")
+    assert status == 0 and "in 20.0 h" in output
     status, _, messages = person.reel("cancel")
     assert status == 0 and "cancelled and verified" in messages
     assert person.office.account.billed() == {}
     status, output, _ = person.reel("status")
     assert (status, output.strip()) == (0, "no open lease")
+    assert person.reel("cancel")[:2] == (0, "no open lease\n")
     assert "cancelled and verified" in person.reel("status", "--all")[1]
 
 
@@ -292,11 +344,121 @@ def test_status_fails_while_the_account_has_a_machine_that_nobody_knows(person: 
     assert person.reel("status")[0] == 0
 
 
-def test_status_works_from_the_journal_alone(person: Person) -> None:
-    person.order()
+@pytest.mark.parametrize("arguments", [("status",), ("watch", "--once"), ("cancel",), ("status", "--offline")])
+def test_with_an_empty_journal_nothing_needs_credentials(person: Person, arguments: tuple[str, ...]) -> None:
     (person.office.folder / "robot.json").unlink()
+    status, output, messages = person.reel(*arguments)
+    assert status == 0 and "no open lease" in output + messages
+    assert "NOBODY" not in person.reel("status")[1]
+
+
+def test_status_shows_the_journal_whatever_the_provider_does(person: Person) -> None:
+    person.order()
+    credentials = person.office.folder / "robot.json"
+    credentials.chmod(0o644)
+    status, output, messages = person.reel("status")
+    assert status == 3 and "order B20261123-" in output and "chmod 600" in messages
+    credentials.unlink()
+    status, output, messages = person.reel("status")
+    assert status == 3 and "order B20261123-" in output and "robot.json: cannot be read" in messages
     status, output, _ = person.reel("status", "--offline")
     assert status == 0 and "order B20261123-" in output
+
+
+def test_an_open_lease_without_credentials_is_a_loud_problem_of_the_watch(person: Person) -> None:
+    person.order()
+    (person.office.folder / "robot.json").unlink()
+    status, _, messages = person.reel("watch", "--once", "--tell", "tee told")
+    assert status == 1 and "PROBLEM: " in messages and "robot.json: cannot be read" in messages
+    assert "robot.json: cannot be read" in (person.folder / "told").read_text()
+
+
+# Whoever rents is watched
+
+
+def test_nothing_is_rented_that_nobody_would_end(person: Person) -> None:
+    quote = person.quote()
+    person.watched(timedelta(minutes=16))
+    status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
+    assert status == 1 and "NOBODY WATCHES" in messages and "--watched-elsewhere" in messages
+    assert person.office.account.sent_orders == []
+    assert person.reel("watch", "--once")[0] == 0
+    status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
+    assert status == 0, messages
+    assert "watched 0 min ago" in person.reel("status")[1]
+    person.watched(timedelta(minutes=60))
+    assert "NOBODY WATCHES" in person.reel("status")[1] and "NOBODY WATCHES" in person.reel("wait")[2]
+
+
+def test_a_nix_that_no_rented_builder_runs_is_said_before_it_costs(person: Person) -> None:
+    person.has_nix("2.8.0")
+    status, _, messages = person.order()
+    assert status == 3 and "runs Nix 2.8.0, and a rented builder can run 2.30, 2.31, 2.34" in messages
+    assert person.office.account.sent_orders == []
+    quote = person.quote()
+    assert person.reel("order", quote, "--real", *CAPS, "--any-nix-version", typed=TOTAL, spend=True)[0] == 0
+
+
+def test_somebody_who_watches_elsewhere_says_so(person: Person) -> None:
+    quote = person.quote()
+    person.watched(timedelta(hours=5))
+    arguments = ("order", quote, "--real", *CAPS, "--watched-elsewhere")
+    assert person.reel(*arguments, typed=TOTAL, spend=True)[0] == 0
+
+
+def test_a_look_that_the_provider_did_not_answer_is_no_watch(person: Person) -> None:
+    person.office.account.fault = lambda method, path: "error-before"
+    assert person.reel("watch", "--once", "--alive", "tee alive")[0] == 1
+    assert not (person.folder / "alive").exists()
+    assert not (person.office.folder / "state/watched.json").exists()
+
+
+def test_the_watchdog_script_ends_what_is_past_its_end_without_a_checkout_or_a_long_path(person: Person) -> None:
+    person.order()
+    person.reel("wait", "--minutes", "1")
+    tell = ("--tell", "tee told", "--alive", "tee alive")
+    status, output, messages = person.reel("watchdog", "--units", "units", *tell)
+    assert status == 0, messages
+    assert "systemctl --user enable --now reel-builder-watch.timer" in output and "crontab" in output
+    script = person.office.folder / "state/watchdog/reel-builder-watch"
+    service = (person.folder / "units/reel-builder-watch.service").read_text()
+    assert (
+        f'ExecStart="{script}"' in service
+        and "OnCalendar=*:0/5" in (person.folder / "units/reel-builder-watch.timer").read_text()
+    )
+    assert script.stat().st_mode & 0o777 == 0o700 and PASSWORD not in script.read_text()
+    person.office.account.advance(11 * 3600)
+    # The machine is gone for good after three looks some time apart; a watch that is cut short goes on later.
+    text = script.read_text().replace("import sys;", "import sys, reelgraph_hurry;", 1)
+    script.write_text(text)
+    (person.folder / "reelgraph_hurry.py").write_text(HURRY)
+    environment = {"PATH": "/usr/bin:/bin", "NO_PROXY": "127.0.0.1", "PYTHONPATH": f"{person.folder}:{ROOT / 'python'}"}
+    finished = subprocess.run([script], env=environment, cwd=person.folder, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert person.office.account.billed() == {}
+    assert "ended: lease" in finished.stderr
+    assert "server 3052441" in (person.folder / "told").read_text()
+    assert (person.folder / "alive").read_text() == "watched\n"
+
+
+def test_the_watchdog_can_be_the_first_command_of_all(person: Person) -> None:
+    person.environment["REEL_BUILDER_STATE"] = str(person.folder / "new" / "state")
+    assert person.reel("watchdog", "--units", "units")[0] == 0
+    finished = subprocess.run([person.folder / "new/state/watchdog/reel-builder-watch"], env={}, check=False)
+    assert finished.returncode == 0
+    assert (person.folder / "new/state/watched.json").exists()
+
+
+def test_a_configuration_that_cannot_be_changed_does_not_keep_a_machine_alive(person: Person) -> None:
+    person.order()
+    person.reel("wait", "--minutes", "1")
+    (lease,) = person.office.desk().leases().values()
+    registered = {lease.id: {"host": "192.0.2.10", "user": "u", "key": "/k", "host_key": "ssh-ed25519 AAAA", "jobs": 1}}
+    (person.office.folder / "state/builders.json").write_text(json.dumps(registered))
+    person.environment["PATH"] = "/nowhere"
+    status, _, messages = person.reel("cancel")
+    assert status == 0 and f"run 'reel builder unregister {lease.id}'" in messages
+    assert person.office.account.billed() == {}
 
 
 def test_what_still_costs_after_a_cancellation_is_a_failure_that_names_it(person: Person) -> None:
@@ -333,6 +495,38 @@ def test_a_lost_order_is_resolved_or_closed_by_a_typed_sentence(person: Person) 
     assert person.reel("resolve", "--no-machine", typed="yes")[0] == 1
     assert person.reel("resolve", "--no-machine", typed=f"no machine {lease.id}")[0] == 0
     assert not person.office.desk().lease(lease.id).is_open
+
+
+def test_a_task_that_has_nothing_to_do_with_renting_reminds_of_what_is_open(person: Person) -> None:
+    person.order()
+    process = subprocess.run(
+        [sys.executable, "-c", START, "task", "builder:local:unregister-remote"],
+        cwd=ROOT,
+        env=person.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0 and re.search(r"open: lease \S+, order \S+, .* so far", process.stderr)
+
+
+@pytest.mark.parametrize(("target", "ends"), [(".#smoke.bible", True), (".#no-such-target", False)])
+def test_cancel_after_ends_the_lease_when_the_results_are_here_and_only_then(
+    person: Person, target: str, ends: bool
+) -> None:
+    person.order()
+    person.reel("wait", "--minutes", "1")
+    process = subprocess.run(
+        [sys.executable, "-c", START, "builder", "build", "--cancel-after", target],
+        cwd=ROOT,
+        env=person.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode == 0) == ends, process.stderr
+    assert (person.office.account.billed() == {}) == ends
+    assert ("cancelled and verified" if ends else "is still billed; end it with") in process.stderr
 
 
 # Killed at every point

@@ -22,13 +22,15 @@ from builder_desk import Office, open_office
 from builder_sshd import LoopbackBuilder, installed_sshd
 
 from reelgraph.builder import install as install_module
+from reelgraph.builder import rescue as rescue_module
 from reelgraph.builder import wait as wait_module
 from reelgraph.builder.clock import Clock, Deadline
 from reelgraph.builder.desk import Desk
-from reelgraph.builder.install import check_rescue_key, describe_machine, install, run_with_deadline, survey
-from reelgraph.builder.keys import md5_fingerprint, read_key, sha256_fingerprint
+from reelgraph.builder.install import install, run_with_deadline
+from reelgraph.builder.keys import make_key, md5_fingerprint, read_key, sha256_fingerprint
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.machines import Builder
+from reelgraph.builder.rescue import check_rescue_key, describe_machine, survey
 from reelgraph.builder.ssh import BuilderError, Target, ssh_command
 from reelgraph.builder.wait import wait
 from reelgraph.errors import StageError
@@ -72,7 +74,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     """An office whose machines are ready at once."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(wait_module, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(install_module, "_SURVEY", f"cat <<'END'\n{SURVEY}END\n")
+    monkeypatch.setattr(rescue_module, "_SURVEY", f"cat <<'END'\n{SURVEY}END\n")
     monkeypatch.setattr(install_module, "BUILD_USER", "root")
     with open_office(tmp_path / "office") as opened:
         opened.account.ready_after = opened.account.listed_after = timedelta(0)
@@ -145,6 +147,21 @@ def test_the_builder_is_installed_with_a_key_that_was_made_beforehand(
     assert desk.lease(lease.id).installed
 
 
+def test_an_installation_that_was_ended_before_it_could_say_so_is_not_repeated(
+    office: Office, rescue: Rescue, tmp_path: Path
+) -> None:
+    desk, lease = rent(office, rescue)
+    folder = desk.keys(lease.id)
+    host_key = make_key(folder, "ssh_host_ed25519_key")
+    (rescue.folder / "installed").write_bytes(host_key.private.read_bytes())
+    (rescue.folder / "installed").chmod(0o600)
+    rescue.start("installed")
+    forced = f'restrict,command="{rescue.folder / "forced-command"}"'
+    (rescue.folder / "authorized_keys").write_text(f"{forced} {read_key(folder / 'id_ed25519').public}\n")
+    builder = install(desk, lease, minutes=1, command=stand_in(tmp_path, "exit 9"), rescue=False)
+    assert builder.host_key == " ".join(host_key.public.split()[:2]) and desk.lease(lease.id).installed
+
+
 def test_a_machine_with_another_host_key_than_the_provider_reports_gets_nothing(
     office: Office, rescue: Rescue, tmp_path: Path
 ) -> None:
@@ -159,7 +176,7 @@ def test_a_machine_with_another_host_key_than_the_provider_reports_gets_nothing(
 def test_without_a_reported_host_key_nothing_is_sent(office: Office, rescue: Rescue, tmp_path: Path) -> None:
     desk, lease = rent(office, rescue)
     lease.rescue_host_keys = ()
-    with pytest.raises(StageError, match="reported no host key .* install --rescue"):
+    with pytest.raises(StageError, match=r"reported no host key .* install --rescue"):
         install(desk, lease, minutes=1, command=stand_in(tmp_path, "exit 0"), rescue=False)
 
 

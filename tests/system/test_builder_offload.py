@@ -292,6 +292,14 @@ def test_without_any_builder_a_gpu_target_says_what_to_do(user: User) -> None:
     assert sentence(user.reel("explain", ".#chain.fourth")) == said
 
 
+def test_plain_nixw_says_it_too(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIX_USER_CONF_FILES", user.environment["NIX_USER_CONF_FILES"])
+    finished = nixw("build", "--no-link", ".#chain.fourth", cwd=user.checkout)
+    assert finished.status == 1
+    last = finished.log.splitlines()[-1]
+    assert "gpu-link and 1 more needs a CUDA builder and none is registered" in last and "docs/builder.md" in last
+
+
 def test_a_failure_that_is_no_builders_fault_is_left_to_nix(user: User) -> None:
     assert user.reel("explain", ".#chain.first").returncode == 0
 

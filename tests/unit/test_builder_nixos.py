@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
+from reelgraph.builder.install import write_flake
+from reelgraph.builder.rescue import describe_machine
+
 ROOT = Path(__file__).parents[2]
+SURVEY = """
+disk /dev/disk/by-id/nvme-BIG_2TB_1 3750748848 0
+nic 02:00:00:00:00:07
+firmware uefi
+"""
 STUBS = """
 let
   any = _: "type";
@@ -25,10 +33,11 @@ let
   };
   pkgs = {
     nix = "default-nix";
-    nixVersions.nix_2_34 = "nix-2.34";
+    nixVersions = { nix_2_34 = "nix-2.34"; nix_2_8 = throw "nix_2_8 has been removed"; };
     writeShellScript = name: text: "/script/${name}:${text}";
   };
   machine = builtins.fromJSON (builtins.readFile ./nix/builder/machine.example.json);
+  packages = [ "nvidia-x11" "steam" ];
   drivers = "/nix/store/00000000000000000000000000000000-graphics-drivers";
   configFor = cudaBuilder: rec {
     config = {
@@ -39,7 +48,7 @@ let
     };
     made = (import ./nix/builder/cuda-builder.nix { inherit config lib pkgs; }).config;
     value = made // {
-      nixpkgs.config.allows = map made.nixpkgs.config.allowUnfreePredicate [ { name = "nvidia-x11"; } { name = "steam"; } ];
+      nixpkgs.config.allows = map made.nixpkgs.config.allowUnfreePredicate (map (name: { inherit name; }) packages);
     };
   };
 in
@@ -113,6 +122,10 @@ def test_only_the_drivers_are_allowed_of_what_is_unfree() -> None:
 
 def test_nix_is_of_the_release_that_builds_there_where_there_is_one() -> None:
     assert builder(nixRelease="2.34")["nix"]["package"] == "nix-2.34"
+    assert builder(nixRelease="2.99")["nix"]["package"] == "default-nix"
+
+
+def test_a_release_that_nixpkgs_removed_does_not_stop_an_installation() -> None:
     assert builder(nixRelease="2.8")["nix"]["package"] == "default-nix"
 
 
@@ -134,6 +147,14 @@ def test_the_network_card_is_found_by_its_own_address() -> None:
     assert uplink["matchConfig"] == {"MACAddress": "02:00:00:00:00:01"}
     assert (uplink["address"], uplink["routes"]) == (["2001:db8::2/64"], [{"Gateway": "fe80::1"}])
     assert machine(ipv6=None)["systemd"]["network"]["networks"]["10-uplink"]["routes"] == []
+
+
+def test_the_written_flake_hands_the_machine_to_the_projects_function(tmp_path: Path) -> None:
+    described = describe_machine(SURVEY, "l4", ["ssh-ed25519 AAAA one"])
+    write_flake(tmp_path, ROOT, described)
+    flake = f"(import {tmp_path}/flake.nix).outputs {{ reelgraph.lib.x86_64-linux.cudaBuilder = machine: machine; }}"
+    made = evaluate(f"({flake}).nixosConfigurations.cuda-builder")
+    assert made["gpu"] == "l4" and set(made) == set(evaluate("machine"))
 
 
 def options(value: Any, path: str = "") -> set[str]:

@@ -12,8 +12,8 @@ from datetime import timedelta
 from reelgraph.builder.clock import Deadline
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.lease import Lease, State
-from reelgraph.builder.order import note_transaction, resolve
 from reelgraph.builder.provider import Cancellation, Conflict, FateUnknown, NotSent, RateLimited, Unreachable
+from reelgraph.builder.settle import note_transaction, resolve
 from reelgraph.errors import StageError
 
 LOOKS = 3
@@ -74,16 +74,15 @@ def _with_number(desk: Desk, lease: Lease, deadline: Deadline) -> Lease:
         if lease.state is State.AMBIGUOUS:
             raise StageError(
                 f"{lease.description}: nobody knows whether there is a machine; look at the provider's web page, end "
-                "what is "
-                "there with 'reel builder cancel --server NUMBER', then run 'reel builder resolve --no-machine'"
+                "what is there with 'reel builder cancel --server NUMBER', then run 'reel builder resolve "
+                "--no-machine'"
             )
         desk.say(f"{lease.description}: has no machine yet that could be cancelled; {deadline.left / 60:.0f} min left")
         if not deadline.wait(RETRY_SECONDS):
             raise StageError(
                 f"{lease.description} is NOT cancelled: the provider has not handed over its machine, and an order "
-                "itself "
-                "cannot be cancelled; run 'reel builder cancel' again, or leave 'reel builder watch' running, which "
-                "will"
+                "itself cannot be cancelled; run 'reel builder cancel' again, or leave 'reel builder watch' running, "
+                "which will"
             )
 
 
@@ -123,9 +122,8 @@ def _end(desk: Desk, lease: Lease, deadline: Deadline) -> None:
             deadline.wait(error.seconds)
         if seen < LOOKS and not deadline.wait(LOOK_SECONDS if seen else RETRY_SECONDS):
             raise StageError(
-                f"server {number} is NOT verified as cancelled ({problem or 'looked at too few times'}); it may "
-                "still be "
-                "billed: run 'reel builder cancel' again and look at the provider's web page"
+                f"server {number} is NOT verified as cancelled ({problem or 'looked at too few times'}); it may still "
+                "be billed: run 'reel builder cancel' again and look at the provider's web page"
             )
 
 

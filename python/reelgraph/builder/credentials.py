@@ -66,8 +66,7 @@ class RefusedCredentials:
         if self._marker.is_file() and self._marker.read_text(encoding="utf-8") == self._state(file):
             raise StageError(
                 f"{file}: the provider refused these credentials before, and three failed logins lock your address "
-                "out; "
-                f"mend the file, or delete {self._marker} to try them again",
+                f"out; mend the file, or delete {self._marker} to try them again",
                 status=3,
             )
 

@@ -28,8 +28,9 @@ class Desk:
         return self.provider.time() or self.clock.now()
 
     def leases(self) -> dict[str, Lease]:
-        """Return every lease of the journal."""
-        return fold(self.journal.entries())
+        """Return every lease of the journal at this provider."""
+        leases = fold(self.journal.entries())
+        return {id: lease for id, lease in leases.items() if lease.provider == self.provider.name}
 
     def lease(self, id: str) -> Lease:
         """Return a lease as the journal has it now."""

@@ -15,98 +15,24 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from reelgraph.builder.clock import Clock, Deadline
+from reelgraph.builder.clock import Deadline
 from reelgraph.builder.desk import Desk
-from reelgraph.builder.keys import KeyPair, fingerprints, make_key, read_key
+from reelgraph.builder.keys import KeyPair, make_key, read_key
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.machines import Builder
-from reelgraph.builder.nix import find_checkout, nix_version
-from reelgraph.builder.ssh import BuilderError, Target, ask_daemon, explain_ssh, ssh_command
+from reelgraph.builder.nix import find_checkout
+from reelgraph.builder.rescue import Machine, check_rescue_key, survey
+from reelgraph.builder.ssh import BuilderError, Target, ask_daemon
 from reelgraph.errors import StageError
 from reelgraph.files import write_json
 
 BUILD_USER = "reel-builder"
+_HOST_KEY = "ssh_host_ed25519_key"
 # github:nix-community/nixos-anywhere 1.13.0; flags as in its src/nixos-anywhere.sh.
 NIXOS_ANYWHERE = "nix run github:nix-community/nixos-anywhere/bad98b0685cf47eaeadcaf6787da8b51cf025693 --"
-_SURVEY = """
-for disk in /dev/disk/by-id/*; do
-  case $disk in *-part*|*/wwn-*|*/nvme-eui.*|*/nvme-uuid.*|*/md-*|*/dm-*) continue ;; esac
-  device=$(readlink -f "$disk")
-  name=${device##*/}
-  [ -e "/sys/block/$name/size" ] || continue
-  echo "disk $disk $(cat "/sys/block/$name/size") $(cat "/sys/block/$name/queue/rotational")"
-done
-for nic in /sys/class/net/*; do
-  [ -e "$nic/device" ] && [ "$(cat "$nic/operstate")" = up ] && echo "nic $(cat "$nic/address")"
-done
-[ -d /sys/firmware/efi ] && echo "firmware uefi" || echo "firmware bios"
-for address in $(ip -6 -o addr show scope global 2>/dev/null | awk '{ print $4 }'); do echo "ipv6 $address"; done
-"""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the machine's configuration must know: ``disk`` by its stable name, ``ipv6`` with prefix length or None."""
-
-    gpu: str
-    disk: str
-    mac: str
-    firmware: str
-    ipv6: str | None
-    authorized_keys: tuple[str, ...]
-    nix_release: str
-
-
-def check_rescue_key(host: str, expected: Sequence[str]) -> str:
-    """Return the public host key that ``host`` shows, once it is one of those that the provider reports."""
-    if not expected:
-        raise StageError(
-            f"the provider reported no host key for {host}, so nobody can tell whom one would talk to; "
-            "'reel builder install --rescue' starts the rescue system again and asks for its keys"
-        )
-    if shutil.which("ssh-keyscan") is None:
-        raise StageError("ssh-keyscan is missing; install the OpenSSH client", status=3)
-    finished = subprocess.run(["ssh-keyscan", "-T", "10", host], capture_output=True, text=True, check=False)
-    shown = [line.split(" ", 1)[1] for line in finished.stdout.splitlines() if line and not line.startswith("#")]
-    if not shown:
-        raise BuilderError(f"{host} shows no host key; see whether its rescue system runs")
-    wanted = set(expected)
-    for key in shown:
-        if fingerprints(key) & wanted:
-            return key
-    raise BuilderError(
-        f"{host} shows none of the host keys that the provider reports: nothing is sent to it, and it should be "
-        "cancelled"
-    )
-
-
-def survey(target: Target, gpu: str, authorized_keys: Sequence[str]) -> Machine:
-    """Ask the rescue system for disks, network card and firmware."""
-    with ssh_command(target, 20) as command:
-        finished = subprocess.run(
-            [*command, "sh"], input=_SURVEY, capture_output=True, text=True, timeout=120, check=False
-        )
-    if finished.returncode:
-        raise BuilderError(explain_ssh("rescue system", target, finished.stderr))
-    return describe_machine(finished.stdout, gpu, authorized_keys)
-
-
-def describe_machine(text: str, gpu: str, authorized_keys: Sequence[str]) -> Machine:
-    """Return the machine of a survey's lines; one disk is enough, the biggest that does not rotate."""
-    rows = [line.split() for line in text.splitlines()]
-    disks = [(row[3] == "0", int(row[2]), row[1]) for row in rows if row[:1] == ["disk"] and len(row) == 4]
-    nics = [row[1] for row in rows if row[:1] == ["nic"]]
-    firmware = [row[1] for row in rows if row[:1] == ["firmware"]]
-    ipv6 = [row[1] for row in rows if row[:1] == ["ipv6"]]
-    if not disks or not nics or not firmware:
-        missing = "disk" if not disks else "network card that is up" if not nics else "firmware"
-        raise BuilderError(f"the rescue system names no {missing}; look at the machine before it is installed")
-    disk = sorted(disks, key=lambda entry: (not entry[0], -entry[1], entry[2]))[0][2]
-    release = ".".join(nix_version().split(".")[:2])
-    return Machine(gpu, disk, nics[0], firmware[0], ipv6[0] if ipv6 else None, tuple(authorized_keys), release)
 
 
 def write_flake(folder: Path, checkout: Path, machine: Machine) -> None:
@@ -156,11 +82,13 @@ def install(desk: Desk, lease: Lease, *, minutes: float, command: Sequence[str],
         raise StageError(f"{lease.description} has no machine with an address yet; run 'reel builder wait'")
     deadline = Deadline(desk.clock, minutes * 60)
     key = read_key(desk.keys(lease.id) / "id_ed25519")
+    if (done := _installed(desk, lease, lease.address, key)) is not None:
+        return done
     expected = lease.rescue_host_keys
     if rescue:
         expected = desk.provider.rescue(lease.server, lease.fingerprint)
         desk.provider.reset(lease.server)
-        _wait_for_ssh(desk.clock, lease.address, deadline)
+        _wait_for_ssh(lease.address, deadline)
     target = Target(lease.address, "root", key.private, check_rescue_key(lease.address, expected))
     desk.say(f"{lease.description}: its rescue system shows the host key that the provider reports")
     machine = survey(target, lease.quote.gpu, [key.public])
@@ -172,31 +100,48 @@ def install(desk: Desk, lease: Lease, *, minutes: float, command: Sequence[str],
         write_flake(folder / "flake", find_checkout(), machine)
         extra = folder / "extra" / "etc" / "ssh"
         extra.mkdir(mode=0o755, parents=True)
-        shutil.copy2(host_key.private, extra / "ssh_host_ed25519_key")
-        (extra / "ssh_host_ed25519_key.pub").write_text(host_key.public + "\n", encoding="utf-8")
+        shutil.copy2(host_key.private, extra / _HOST_KEY)
+        (extra / f"{_HOST_KEY}.pub").write_text(host_key.public + "\n", encoding="utf-8")
         arguments = ["--flake", f"path:{folder / 'flake'}#cuda-builder", "--target-host", f"root@{lease.address}"]
         arguments += ["-i", str(key.private), "--extra-files", str(folder / "extra"), "--build-on", "remote", "-L"]
         run_with_deadline([*command, *arguments], deadline, f"the installation of {lease.description}")
-    builder = Builder(lease.id, lease.address, BUILD_USER, str(key.private), " ".join(host_key.public.split()[:2]), 1)
-    _wait_for_nix(desk.clock, builder, deadline)
+    builder = _builder(lease.id, lease.address, key, host_key)
+    _wait_for_nix(builder, deadline)
     desk.journal.append(lease.id, "installed", host_key=builder.host_key)
+    return builder
+
+
+def _builder(name: str, address: str, key: KeyPair, host_key: KeyPair) -> Builder:
+    return Builder(name, address, BUILD_USER, str(key.private), " ".join(host_key.public.split()[:2]), 1)
+
+
+def _installed(desk: Desk, lease: Lease, address: str, key: KeyPair) -> Builder | None:
+    """Return the builder if an earlier run installed it and was ended before it could say so."""
+    if not (desk.keys(lease.id) / f"{_HOST_KEY}.pub").exists():
+        return None
+    builder = _builder(lease.id, address, key, _host_key(desk, lease))
+    try:
+        ask_daemon(builder.name, builder.target, 10)
+    except BuilderError:
+        return None
+    desk.say(f"{lease.description}: is installed already")
+    if not lease.installed:
+        desk.journal.append(lease.id, "installed", host_key=builder.host_key)
     return builder
 
 
 def _host_key(desk: Desk, lease: Lease) -> KeyPair:
     folder = desk.keys(lease.id)
-    if (folder / "ssh_host_ed25519_key.pub").exists():
-        return read_key(folder / "ssh_host_ed25519_key")
-    return make_key(folder, "ssh_host_ed25519_key")
+    return read_key(folder / _HOST_KEY) if (folder / f"{_HOST_KEY}.pub").exists() else make_key(folder, _HOST_KEY)
 
 
-def _wait_for_ssh(clock: Clock, host: str, deadline: Deadline) -> None:
+def _wait_for_ssh(host: str, deadline: Deadline) -> None:
     while not subprocess.run(["ssh-keyscan", "-T", "5", host], capture_output=True, check=False).stdout:
         if not deadline.wait(10):
             raise BuilderError(f"{host} did not come up in its rescue system in time")
 
 
-def _wait_for_nix(clock: Clock, builder: Builder, deadline: Deadline) -> None:
+def _wait_for_nix(builder: Builder, deadline: Deadline) -> None:
     while True:
         try:
             ask_daemon(builder.name, builder.target, 10)

@@ -60,8 +60,8 @@ class Journal:
         except (ValueError, StageError) as error:
             raise StageError(
                 f"{self._file}: line {number} cannot be read ({error}); look at the provider's web page for machines "
-                "that "
-                "are billed, cancel them with 'reel builder cancel --server NUMBER', then mend or move the journal"
+                "that are billed, cancel them with 'reel builder cancel --server NUMBER', then mend or move the "
+                "journal"
             ) from error
 
     def append(self, lease: str, event: str, **details: Any) -> None:

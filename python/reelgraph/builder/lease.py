@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 
-from reelgraph.builder.clock import from_text
+from reelgraph.builder.clock import as_text, from_text
 from reelgraph.builder.journal import ACCOUNT, Entry
-from reelgraph.builder.money import Price
+from reelgraph.builder.money import Price, show_amount
 from reelgraph.builder.quote import Quote, quote_from_json
+from reelgraph.errors import StageError
 
 
 class State(Enum):
@@ -57,9 +58,9 @@ class Lease:
         return self.state in _OPEN
 
     @property
-    def known_servers(self) -> set[int]:
-        """The machines that this lease is, or may be."""
-        return {number for number in (self.server, *self.suspects) if number is not None}
+    def provider(self) -> str:
+        """The provider's name; none for a machine that is named by number only."""
+        return self.quote.provider if self.quote else ""
 
     def age_hours(self, now: datetime) -> Decimal:
         """Return the hours since the order."""
@@ -99,6 +100,22 @@ def known_servers(entries: Iterable[Entry]) -> set[int]:
     return {entry.details["server"] for entry in entries if entry.lease == ACCOUNT and entry.event == "known-server"}
 
 
+def extended_end(lease: Lease, now: datetime, hours: Decimal, cap: Decimal | None) -> str:
+    """Return a lease's new end, ``hours`` from now; raise a StageError if it would then cost more than allowed."""
+    if not lease.is_open or lease.quote is None:
+        raise StageError(f"{lease.description} is {lease.state.value}; only an open lease has an end to move")
+    terms = lease.quote.terms
+    total = terms.total(lease.age_hours(now) + hours).gross
+    allowed = lease.quote.total.gross if cap is None else cap
+    if total > allowed:
+        shown, most = show_amount(total, terms.currency), show_amount(allowed, terms.currency)
+        raise StageError(
+            f"{lease.description}: would cost {shown} with tax by then, more than the "
+            f"{'quoted total' if cap is None else 'cap'} of {most}; allow it with --max-total"
+        )
+    return as_text(now + timedelta(seconds=float(hours) * 3600))
+
+
 def orders_since(entries: Iterable[Entry], moment: datetime) -> int:
     """Return how many orders, tests among them, were sent after ``moment``, also those with a time to come."""
     return sum(1 for entry in entries if entry.event == "sending" and entry.at > moment)
@@ -111,6 +128,8 @@ def _apply(lease: Lease, entry: Entry) -> None:
             lease.quote = quote_from_json(details["quote"])
             lease.test, lease.fingerprint = details["test"], details["fingerprint"]
             lease.expires_at = from_text(details["expires_at"])
+            # By the provider's clock, as the end is: this machine's may have been wrong.
+            lease.started_at = lease.expires_at - timedelta(seconds=float(lease.quote.hours) * 3600)
         case "sending":
             lease.state = State.AMBIGUOUS
         case "ordered":

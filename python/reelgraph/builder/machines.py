@@ -18,6 +18,8 @@ from reelgraph.files import read_json, write_json
 from reelgraph.stage import validate
 
 _NOTE = "# reelgraph's builders; 'reel builder unregister' takes this and the next line away"
+# The nix_2_* of nixos-26.05's nixVersions that are not removed there; cuda-builder.nix takes the one of this machine.
+BUILDER_RELEASES = ("2.30", "2.31", "2.34")
 FEATURES = "ca-derivations,cuda"
 MANDATORY = "cuda"
 
@@ -142,8 +144,7 @@ def check_builder(builder: Builder, *, any_version: bool) -> Daemon:
     if daemon.trusted is False:
         raise BuilderError(
             f"builder '{builder.name}' does not trust user '{builder.user}': inputs that are not signed would be "
-            "refused; "
-            f"put '{builder.user}' into trusted-users there"
+            f"refused; put '{builder.user}' into trusted-users there"
         )
     return daemon
 
@@ -154,8 +155,19 @@ def check_version(name: str, daemon: Daemon, *, any_version: bool) -> None:
     if daemon.minor != here.minor and not any_version:
         raise BuilderError(
             f"builder '{name}' runs Nix {daemon.version} and this machine {here.version}: content-addressed results "
-            "are not "
-            "sure to be understood across releases; use the same release, or say --any-nix-version"
+            "are not sure to be understood across releases; use the same release, or say --any-nix-version"
+        )
+
+
+def check_release() -> None:
+    """Raise a StageError if a rented builder could not run this machine's release of Nix: found out before it costs."""
+    here = nix_version()
+    if ".".join(map(str, Daemon(here, None).minor)) not in BUILDER_RELEASES:
+        raise StageError(
+            f"this machine runs Nix {here}, and a rented builder can run {', '.join(BUILDER_RELEASES)}: "
+            "content-addressed results are not sure to be understood across releases; install one of these here, "
+            "or say --any-nix-version",
+            status=3,
         )
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from reelgraph.builder.clock import Clock
 from reelgraph.builder.credentials import RefusedCredentials, read_credentials
-from reelgraph.builder.desk import Desk
+from reelgraph.builder.desk import Desk, choose
 from reelgraph.builder.journal import Journal
+from reelgraph.builder.lease import Lease, fold
 from reelgraph.builder.provider import CredentialsRefused
 from reelgraph.builder.providers import find_provider
+
+DEFAULT_PROVIDER = "robot"
 
 
 def state_folder() -> Path:
@@ -38,6 +41,24 @@ def say(line: str) -> None:
 def open_journal() -> Journal:
     """Return this user's journal."""
     return Journal(state_folder(), Clock())
+
+
+def all_leases() -> dict[str, Lease]:
+    """Return every lease of the journal, at whichever provider."""
+    return fold(open_journal().entries())
+
+
+def find_lease(id: str | None) -> Lease:
+    """Return the lease of an id, or the only open one, from the journal alone."""
+    return choose(all_leases(), id)
+
+
+def providers_to_ask() -> list[str]:
+    """Return the providers at which something is open, and the usual one if there are credentials for it."""
+    names = {lease.provider for lease in all_leases().values() if lease.is_open}
+    if credentials_file(DEFAULT_PROVIDER).exists():
+        names.add(DEFAULT_PROVIDER)
+    return sorted(names)
 
 
 @contextmanager

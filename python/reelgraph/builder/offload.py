@@ -45,8 +45,8 @@ def explain(installables: Sequence[str], builders: Iterable[Builder], log: str =
         problems.insert(0, said)
     if problems:
         return (
-            f"{stages} was not built: {'; '.join(problems)}. "
-            "What is finished is kept; the same command goes on from there"
+            f"{stages} was not built: {'; '.join(problems)}. What is finished is kept; the same command goes on from "
+            "there"
         )
     return None
 
@@ -58,8 +58,7 @@ def explain_log(log: str, builders: Sequence[Builder]) -> str | None:
         if used and "is required to build" in log and "but I am a" in log.split(f"on '{builder.uri}'")[-1]:
             return (
                 f"builder '{builder.name}' does not offer 'cuda' and 'ca-derivations': put both into system-features "
-                "and "
-                "ca-derivations into experimental-features there, then restart its daemon"
+                "and ca-derivations into experimental-features there, then restart its daemon"
             )
         if used and any(
             sign in log

@@ -20,10 +20,11 @@ from reelgraph.builder.clock import as_text
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.journal import ACCOUNT
 from reelgraph.builder.keys import make_key
-from reelgraph.builder.lease import Lease, State, fold, known_servers, orders_since
+from reelgraph.builder.lease import Lease, State, fold, orders_since
 from reelgraph.builder.money import parse_amount, show_amount
-from reelgraph.builder.provider import CredentialsRefused, FateUnknown, ProviderError, Transaction
+from reelgraph.builder.provider import FateUnknown, ProviderError
 from reelgraph.builder.quote import Quote, check_fresh, check_unchanged, quote_as_json
+from reelgraph.builder.settle import close, close_unsent, note_transaction, reconcile, unexplained
 from reelgraph.errors import StageError
 
 # The Robot webservice takes no more in a day; whether tests and refusals count is not documented, so they do.
@@ -60,8 +61,10 @@ def place_order(
     ``confirm`` gets the question and returns what the person typed; only the exact total goes through. ``another``
     allows a second open lease, ``declared`` are machines of the account that have nothing to do with this project.
     """
+    if quote.provider != desk.provider.name:
+        raise StageError(f"the quote is of provider '{quote.provider}', not of '{desk.provider.name}'", status=2)
     with desk.journal.ordering():
-        _close_unsent(desk)
+        close_unsent(desk)
         reconcile(desk)
         check_fresh(quote, desk.now())
         _check_journal(desk, another)
@@ -90,138 +93,21 @@ def place_order(
         try:
             desk.provider.upload_key(f"reelgraph-{id}", key.public)
         except StageError:
-            _close(desk, desk.lease(id), "never sent: the key could not be uploaded")
+            close(desk, desk.lease(id), "never sent: the key could not be uploaded")
             raise
         desk.journal.append(id, "sending")
         try:
             transaction = desk.provider.order(offer, key.fingerprint, test=caps is None)
         except ProviderError as error:
-            _close(desk, desk.lease(id), f"not ordered: {error}")
+            close(desk, desk.lease(id), f"not ordered: {error}")
             raise
         except FateUnknown as error:
             raise StageError(
-                f"lease {id}: nobody knows whether the order of {quote.channel} {quote.offer} went through "
-                f"({error}); it is "
-                "not sent again; run 'reel builder resolve'"
+                f"lease {id}: nobody knows whether the order of {quote.channel} {quote.offer} went through ({error}); "
+                "it is not sent again; run 'reel builder resolve'"
             ) from error
         note_transaction(desk, desk.lease(id), transaction)
         return desk.lease(id)
-
-
-def note_transaction(desk: Desk, lease: Lease, transaction: Transaction) -> None:
-    """Write down what the provider says of a lease's order."""
-    if lease.transaction is None:
-        if lease.test and transaction.status == "cancelled":
-            _close(desk, lease, "test order accepted")
-            return
-        try:
-            desk.journal.append(lease.id, "ordered", transaction=transaction.id)
-        except StageError as error:
-            raise StageError(
-                f"order {transaction.id} was taken, and that could not be written down ({error})"
-            ) from error
-        if lease.test:
-            desk.say(f"the provider took the test of {lease.description} for a real order: {transaction.id}; cancel it")
-    if transaction.status == "cancelled":
-        _close(desk, lease, "the provider cancelled the order")
-    elif transaction.status == "ready" and transaction.server is not None and lease.server is None:
-        desk.journal.append(
-            lease.id,
-            "ready",
-            server=transaction.server,
-            address=transaction.address,
-            host_keys=list(transaction.host_keys),
-        )
-
-
-def reconcile(desk: Desk) -> None:
-    """Match the orders that the provider lists with the journal, by key: also those that the journal holds for settled.
-
-    So an order that took effect after a person cleared it, or behind a refusal, comes to light.
-    """
-    listed = desk.provider.transactions()
-    for lease in desk.leases().values():
-        if lease.fingerprint is None or lease.transaction is not None:
-            continue
-        matches = [found for found in listed if lease.fingerprint in found.fingerprints]
-        if len(matches) > 1:
-            numbers = ", ".join(f"{found.id} (server {found.server})" for found in matches)
-            raise StageError(
-                f"{lease.description}: the provider lists several orders with its key: {numbers}; see its web page"
-            )
-        if matches and (lease.is_open or matches[0].status != "cancelled"):
-            desk.say(f"{lease.description}: the provider has the order, {matches[0].id}")
-            note_transaction(desk, lease, matches[0])
-
-
-def resolve(desk: Desk, lease: Lease) -> Lease:
-    """Find out what became of an order whose answer was lost, and return the lease as it is then.
-
-    Only an order with this lease's own key settles it. Machines that nobody knows are written down as suspects.
-    """
-    reconcile(desk)
-    lease = desk.lease(lease.id)
-    if lease.state is not State.AMBIGUOUS:
-        return lease
-    if lease.test:
-        _close(desk, lease, "test order, answer lost; the provider lists no order with its key")
-        return desk.lease(lease.id)
-    for number in unexplained(desk):
-        if number not in lease.suspects:
-            desk.journal.append(lease.id, "suspect", server=number)
-    return desk.lease(lease.id)
-
-
-def clear(desk: Desk, lease: Lease, confirm: Callable[[str], str]) -> None:
-    """Close a lease on a person's word that there is no machine, unless the provider lists one."""
-    lease = resolve(desk, lease)
-    if not lease.is_open:
-        raise StageError(f"{lease.description} is {lease.state.value} ({lease.outcome}), so there is nothing to clear")
-    if lease.state is State.ORDERED:
-        raise StageError(f"{lease.description}: the provider has this order; end it with 'reel builder cancel'")
-    if lease.server is not None and desk.provider.server(lease.server) is not None:
-        raise StageError(f"{lease.description}: the provider lists this machine; end it with 'reel builder cancel'")
-    wanted = f"no machine {lease.id}"
-    question = (
-        f"If neither an order nor a machine of {lease.description} is on the web page of the provider, type '{wanted}'"
-    )
-    if confirm(question).strip() != wanted:
-        raise StageError(f"{lease.description} stays {lease.state.value}")
-    desk.journal.append(lease.id, "closed", outcome="cleared by a person: no machine")
-
-
-def unexplained(desk: Desk) -> list[int]:
-    """Return the account's machines that neither an open lease nor a person accounts for.
-
-    A machine of a lease that is closed must be cancelled, or it is as unexplained as any other.
-    """
-    entries = desk.journal.entries()
-    leases = fold(entries).values()
-    known = known_servers(entries) | {lease.server for lease in leases if lease.is_open}
-    ended = {lease.server for lease in leases if not lease.is_open}
-    return sorted(
-        server.number
-        for server in desk.provider.servers()
-        if server.number not in known and not (server.number in ended and server.cancelled)
-    )
-
-
-def _close_unsent(desk: Desk) -> None:
-    for lease in desk.leases().values():
-        if lease.state is State.INTENDED:
-            _close(desk, lease, "never sent: the process ended before the order")
-
-
-def _close(desk: Desk, lease: Lease, outcome: str) -> None:
-    """Close a lease that certainly has no machine; its key goes if the provider lets it."""
-    desk.journal.append(lease.id, "closed", outcome=outcome)
-    if lease.fingerprint is not None:
-        try:
-            desk.provider.delete_key(lease.fingerprint)
-        except CredentialsRefused:
-            return
-        except StageError as error:
-            desk.say(f"the SSH key {lease.fingerprint} stays at the provider ({error}); delete it in its web page")
 
 
 def _check_journal(desk: Desk, another: bool) -> None:
@@ -255,8 +141,7 @@ def _check_account(desk: Desk) -> None:
         named = ", ".join(map(str, numbers))
         raise StageError(
             f"the account has machines that the journal does not know: server {named}; cancel what should not be "
-            "there, or "
-            "name those that have nothing to do with Reelgraph with --known-server NUMBER"
+            "there, or name those that have nothing to do with Reelgraph with --known-server NUMBER"
         )
 
 

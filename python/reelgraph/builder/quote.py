@@ -10,7 +10,7 @@ from typing import Any
 
 from reelgraph.builder.clock import as_text, from_text
 from reelgraph.builder.gpus import Found, find_gpu
-from reelgraph.builder.money import Price, Terms, terms_as_json, terms_from_json
+from reelgraph.builder.money import Price, Terms, show_amount, terms_as_json, terms_from_json
 from reelgraph.builder.provider import Offer
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
@@ -116,8 +116,7 @@ def check_fresh(quote: Quote, now: datetime) -> None:
         minutes = int(FRESH.total_seconds() // 60)
         raise StageError(
             f"the quote for {quote.channel} {quote.offer} was fetched at {as_text(quote.fetched_at)}, it is "
-            f"{as_text(now)}; "
-            f"only one of the last {minutes} minutes can be ordered, so run find-cheapest-gpu again"
+            f"{as_text(now)}; only one of the last {minutes} minutes can be ordered, so run find-cheapest-gpu again"
         )
 
 
@@ -144,6 +143,16 @@ def read_quote(path: Path) -> Quote:
     value = read_json(path)
     validate(value, "builder-quote", path.name)
     return quote_from_json(value)
+
+
+def quote_as_line(quote: Quote) -> str:
+    """Return a quote as a line of a ranking."""
+    terms, currency = quote.terms, quote.terms.currency
+    return (
+        f"{show_amount(quote.total.gross, currency):>14} for {quote.hours} h with tax  {quote.gpu_model} "
+        f"x{quote.gpu_count}  {quote.channel} {quote.offer} {quote.location or ''}  "
+        f"({show_amount(terms.hourly.gross, currency)}/h, setup {show_amount(terms.setup.gross, currency)})"
+    )
 
 
 def quote_as_json(quote: Quote) -> dict[str, Any]:

@@ -49,6 +49,12 @@ def validate_builder(builder: Builder, *, any_version: bool) -> dict[str, Any]:
     return result
 
 
+def gpu_as_line(gpu: dict[str, Any]) -> str:
+    """Return one card of a validation as people read it."""
+    memory = gpu["memory_bytes"] / 1e9
+    return f"{gpu['name']}, compute capability {gpu['compute_capability']}, {memory:.0f} GB, {gpu['uuid']}"
+
+
 def _build(which: str, nonce: str, options: list[str]) -> Any:
     environment = {"REEL_VALIDATION_NONCE": nonce}
     return nixw(

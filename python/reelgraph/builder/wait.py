@@ -5,8 +5,8 @@ from __future__ import annotations
 from reelgraph.builder.clock import Deadline
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.lease import Lease, State
-from reelgraph.builder.order import note_transaction, resolve
 from reelgraph.builder.provider import RateLimited, Unreachable
+from reelgraph.builder.settle import note_transaction, resolve
 from reelgraph.errors import StageError
 
 POLL_SECONDS = 20.0

@@ -6,17 +6,17 @@ The switch runs where the journal is, never on the machine that it must stop: sw
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from reelgraph.builder.cancel import cancel_lease
 from reelgraph.builder.clock import as_text
 from reelgraph.builder.desk import Desk
-from reelgraph.builder.lease import Lease
+from reelgraph.builder.lease import Lease, State
 from reelgraph.builder.money import show_amount
-from reelgraph.builder.order import reconcile, unexplained
 from reelgraph.builder.provider import CredentialsRefused
+from reelgraph.builder.settle import reconcile, unexplained
 from reelgraph.errors import StageError
 
 
@@ -76,29 +76,43 @@ def as_json(lease: Lease, now: datetime) -> dict[str, Any]:
     }
 
 
-def watch_once(desk: Desk, warn_minutes: float, cancel_minutes: float, gone: Callable[[Lease], None]) -> list[str]:
-    """Look once: warn before a lease's end, cancel after it; return what went wrong, a sentence each.
+@dataclass
+class Looked:
+    """What one look found: what went wrong, what else a person should know, and whether every provider answered."""
+
+    problems: list[str] = field(default_factory=list)
+    news: list[str] = field(default_factory=list)
+    answered: bool = True
+
+
+def watch_once(desk: Desk, warn_minutes: float, cancel_minutes: float, gone: Callable[[Lease], None]) -> Looked:
+    """Look once: warn before a lease's end, cancel after it.
 
     ``gone`` is told of each lease that was to end, whether it did or not, so that nothing goes on building there.
     """
-    problems = []
     account = ask_account(desk)
-    if account.problem:
-        problems.append(account.problem)
-    problems += [f"server {number} is on the account and not in the journal" for number in account.unknown_servers]
+    looked = Looked([account.problem] if account.problem else [], answered=account.problem is None)
+    looked.problems += [
+        f"server {number} is on the account and not in the journal" for number in account.unknown_servers
+    ]
     for lease in [lease for lease in desk.leases().values() if lease.is_open]:
         now = desk.now()
-        desk.say(describe(lease, now))
-        expired = lease.expires_at is not None and now >= lease.expires_at
-        if expired or lease.cancel_wanted:
+        line = describe(lease, now)
+        desk.say(line)
+        if lease.state is State.AMBIGUOUS:
+            looked.problems.append(
+                f"{lease.description}: nobody knows whether it was ordered; run 'reel builder resolve'"
+            )
+        if lease.cancel_wanted or (lease.expires_at is not None and now >= lease.expires_at):
             gone(lease)
             try:
-                for item in cancel_lease(desk, lease, cancel_minutes):
-                    problems.append(f"{lease.description}: {item} is still there and may cost")
+                left = cancel_lease(desk, lease, cancel_minutes)
+                looked.problems += [f"{lease.description}: {item} is still there and may cost" for item in left]
+                looked.news.append(f"ended: {line}")
             except CredentialsRefused:
                 raise
             except StageError as error:
-                problems.append(str(error))
+                looked.problems.append(str(error))
         elif lease.expires_at is not None and lease.expires_at - now <= timedelta(minutes=warn_minutes):
-            desk.say(f"{lease.description} ends soon and will be cancelled; 'reel builder extend' moves its end")
-    return problems
+            looked.news.append(f"ends soon and will be cancelled: {line}; 'reel builder extend' moves its end")
+    return looked

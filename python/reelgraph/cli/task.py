@@ -54,6 +54,7 @@ def command(
     Example: reel task train:step1-clips --input pipeline=smoke
              reel task builder:server:order:execute-cheapest -- --real --max-total 20 …
     """
+    from reelgraph.cli.renting.common import remind_of_open_leases
     from reelgraph.graph.evaluate import find_checkout
     from reelgraph.tasks.catalogue import check_inputs, find_task, read_tasks, table, upstream
     from reelgraph.tasks.run import RUN, Runner
@@ -82,6 +83,7 @@ def command(
         _show(list(runner.steps(order)), as_json)
         return
     status = runner.run(order)
+    remind_of_open_leases()
     if not status:
         print("\n".join(runner.outputs(task)), end="\n" if task.stages else "")
     raise SystemExit(status)
