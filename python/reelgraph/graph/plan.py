@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -96,15 +98,16 @@ def make_plan(
     ``reasons`` only states, times and sizes are found.
     """
     store = store or Store()
-    graph = load_graph(checkout, target, flake)
-    states = find_states(graph, store)
-    explain = _explainer(checkout, graph, states, store, against) if reasons else lambda state: []
-    machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
-    durations = Durations(store, states, training_steps(graph, states, store), step_seconds)
-    plans: dict[str, StagePlan] = {}
-    for name, state in states.items():
-        plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
-    return Plan(graph, plans, price)
+    with _all_is_kept():
+        graph = load_graph(checkout, target, flake)
+        states = find_states(graph, store)
+        explain = _explainer(checkout, graph, states, store, against) if reasons else lambda state: []
+        machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
+        durations = Durations(store, states, training_steps(graph, states, store), step_seconds)
+        plans: dict[str, StagePlan] = {}
+        for name, state in states.items():
+            plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
+        return Plan(graph, plans, price)
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -138,6 +141,20 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "totals": plan.totals(),
     }
+
+
+@contextmanager
+def _all_is_kept() -> Iterator[None]:
+    """Look for no garbage: among the hundred thousand values of a large graph there is none, and looking takes as long
+    as all else.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _stage_plan(
