@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from made_store import MadeStage, MadeStore
 
 from reelgraph.errors import StageError
-from reelgraph.files import content_hash
+from reelgraph.files import content_hash, write_json
 from reelgraph.graph.builders import parse_machines
 from reelgraph.graph.changes import same_program
 from reelgraph.graph.lines import plan_lines
@@ -185,6 +186,34 @@ def test_against_a_result_names_parameters_and_contents(made: MadeStore, tmp_pat
     assert why(plan, SHOTS) == "parameter threshold: 2 -> 3"
     assert why(plan, CLIPS).startswith("output contents: sha256:other -> sha256:")
     assert why(plan, PACKAGE) == "stage set/package is new: not in that result"
+
+
+def test_against_a_result_that_this_store_built_names_code_and_inputs_as_well(made: MadeStore, tmp_path: Path) -> None:
+    plan = plan_of(made)
+    stages = [
+        {"name": name, "parameters": parameters, "content": content_hash(made.store.file(plan.stages[name].output))}
+        for name, parameters in ((SHOTS, {"threshold": 3}), (CLIPS, {"fps": 24}))
+    ]
+    (tmp_path / "result").mkdir()
+    write_json(tmp_path / "result/provenance.json", {"stages": stages})
+    shutil.copytree(made.store.file(plan.stages[PACKAGE].output), tmp_path / "result", dirs_exist_ok=True)
+    assert not any(stage.changes for stage in plan_of(made, against=str(tmp_path / "result")).stages.values())
+    made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 25}, code={"reelgraph/stages/clips.py": "run = 2\n"}))
+    made.build(CLIPS, {"clips.json": "[4]"})
+    plan = plan_of(made, against=str(tmp_path / "result"))
+    assert why(plan, CLIPS) == "parameter fps: 24 -> 25; code reelgraph/stages/clips.py differs"
+    assert why(plan, PACKAGE) == f"input clips.one differs ({CLIPS}: clips.json)"
+    assert any(line.startswith("built") and CLIPS in line for line in plan_lines(plan, every=False))
+
+
+def test_what_a_person_changed_is_told_before_what_follows(made: MadeStore) -> None:
+    code = {"reelgraph/stages/it.py": "# a comment\nrun = 1\n", "reelgraph/media/new.py": ""}
+    made.put(MadeStage(SHOTS, {"master": "other"}, {"threshold": 4}, code=code, packages=("click-9.0.0",)))
+    plan = plan_of(made)
+    assert plan.stages[SHOTS].why[0] == "parameter threshold: 3 -> 4"
+    assert plan.stages[SHOTS].why[-1] == "code reelgraph/stages/it.py: only comments or layout differ"
+    [line] = [line for line in plan_lines(plan, every=False) if SHOTS in line and line.startswith("to build")]
+    assert line.endswith("3 more")
 
 
 def test_a_folder_that_is_no_result_is_named(made: MadeStore, tmp_path: Path) -> None:

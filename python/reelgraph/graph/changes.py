@@ -42,6 +42,8 @@ class Change:
             return f"{self.kind} {self.name} differs" + (
                 f" ({self.now})" if isinstance(self.now, str) and self.now else ""
             )
+        if self.kind == "code" and None in (self.was, self.now):
+            return f"code {self.name} is {'new' if self.was is None else 'gone'}"
         if self.was is None:
             return f"{self.kind} {self.name} is new" + ("" if self.now in (None, "") else f": {_short(self.now)}")
         if self.now is None:

@@ -13,7 +13,8 @@ from typing import Any
 from reelgraph.errors import StageError
 from reelgraph.files import content_hash, read_json
 from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
-from reelgraph.graph.changes import Change, input_changes, own_changes, parameter_changes
+from reelgraph.graph.changes import Change, input_changes, nearness, own_changes, parameter_changes
+from reelgraph.graph.derivation import Derivation
 from reelgraph.graph.durations import Durations, training_steps
 from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_derivations
 from reelgraph.graph.prices import CENT, Price
@@ -22,6 +23,8 @@ from reelgraph.graph.store import Store
 from reelgraph.graph.words import some
 
 _MOST_NAMED = 3
+# What a person changed on purpose comes before what follows from it.
+_TOLD_FIRST = ("stage", "parameter", "input", "model", "package", "code", "features", "output", "toolchain", "other")
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _stage_plan(
         state=state.state,
         where=where,
         why=(),
-        changes=tuple(changes),
+        changes=tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind)))),
         waits_for=state.waits_for,
         expected=_expected(state, changes, earlier),
         seconds=seconds,
@@ -238,9 +241,11 @@ def _explainer(
         pending = [state for state in states.values() if state.last is not None]
         if pending:
             _write_sources(checkout, graph, [state.stage.name for state in pending], store)
-        return lambda state: _since_last_build(state, store) if state.last is not None else []
+        return lambda state: _since_build(state, state.last, store) if state.last is not None else []
     if Path(against).exists():
-        records = _read_result(Path(against))
+        records = _read_result(Path(against), graph)
+        # Without an earlier build in this store there is no code to compare with.
+        _write_sources(checkout, graph, [name for name in records if name in graph.stages], store)
         return lambda state: _since_result(state, records, store)
     earlier = load_graph(checkout, graph.target, checkout.flake_at(against))
     changed = [
@@ -251,10 +256,10 @@ def _explainer(
     return lambda state: _since_revision(state, earlier, store)
 
 
-def _since_last_build(state: StageState, store: Store) -> list[Change]:
+def _since_build(state: StageState, was: Derivation, store: Store) -> list[Change]:
     # The derivation as evaluated names its environment's, which may not be built.
-    own = own_changes(state.stage.derivation, state.last, store)
-    return [*own, *input_changes(state.derivation, state.last, state.stage.input_stages, store)]
+    own = own_changes(state.stage.derivation, was, store)
+    return [*own, *input_changes(state.derivation, was, state.stage.input_stages, store)]
 
 
 def _since_revision(state: StageState, earlier: Graph, store: Store) -> list[Change]:
@@ -274,17 +279,37 @@ def _since_result(state: StageState, records: Mapping[str, Mapping[str, Any]], s
     record = records.get(state.stage.name)
     if record is None:
         return [Change("stage", state.stage.name, None, "not in that result")]
+    was = _as_built(state, record, store)
+    if was is not None:
+        return _since_build(state, was, store)
     changes = list(parameter_changes(record["parameters"], state.stage.parameters))
     if state.output is not None and content_hash(store.file(state.output.path)) != record["content"]:
         changes.append(Change("output", "contents", record["content"], content_hash(store.file(state.output.path))))
     return changes
 
 
-def _read_result(path: Path) -> dict[str, dict[str, Any]]:
+def _as_built(state: StageState, record: Mapping[str, Any], store: Store) -> Derivation | None:
+    """Return the build in this store with a record's parameters and content; of several that most like the present one.
+    """
+    found = [
+        derivation
+        for derivation in store.built(state.stage.attributes["name"])
+        if derivation.attributes["parameters"] == record["parameters"]
+        and content_hash(store.file(store.realisations[derivation.realisation()].path)) == record["content"]
+    ]
+    return max(found, key=lambda derivation: nearness(state.derivation, derivation), default=None)
+
+
+def _read_result(path: Path, graph: Graph) -> dict[str, dict[str, Any]]:
+    """Return the record of each stage of a result by name, that of the result itself among them."""
     file = path / "provenance.json" if path.is_dir() else path
     if not file.is_file():
         raise StageError(f"{path}: is neither a git revision nor a result with provenance.json", status=2)
-    return {stage["name"]: stage for stage in read_json(file)["stages"]}
+    records = {stage["name"]: stage for stage in read_json(file)["stages"]}
+    if (path / "stage.json").is_file():
+        own = {**read_json(path / "stage.json"), "content": content_hash(path)}
+        records |= {name: own for name in graph.ends if graph.stages[name].stage == own["stage"]}
+    return records
 
 
 def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], store: Store) -> None:
