@@ -151,6 +151,8 @@ def test_a_gpu_stage_is_built_on_the_builder_that_offers_it_and_costs_its_hours(
     made.put(MadeStage("set/train", {"package": PACKAGE}, features=["cuda"]))
     assert plan_of(made).stages["set/train"].where == "nowhere"
     assert "needs a builder with cuda" in why(plan_of(made), "set/train")
+    [line] = [line for line in plan_lines(plan_of(made), every=False) if "on builders" in line]
+    assert line == "1 stage on builders; for their cost give --price."
     made.machines = "ssh-ng://a x86_64-linux - 1 1 cuda - -; ssh-ng://b x86_64-linux - 1 1 ca-derivations,cuda cuda -"
     price = Price(Decimal("3.60"), "EUR", "test")
     plan = plan_of(made, price=price)
@@ -161,6 +163,39 @@ def test_a_gpu_stage_is_built_on_the_builder_that_offers_it_and_costs_its_hours(
     plan = plan_of(made, price=price)
     assert plan.stages["set/train"].cost == Decimal("0.10")
     assert (plan.totals()["cost"], plan.totals()["currency"]) == ("0.10", "EUR")
+    # What it will cost is asked before a builder is rented.
+    made.machines = ""
+    before = plan_of(made, price=price)
+    assert (before.totals()["cost"], before.totals()["nowhere"], before.totals()["remote"]) == ("0.10", 1, 0)
+    assert any("at most 0.10 EUR." in line for line in plan_lines(before, every=False))
+
+
+def test_a_build_without_a_gpu_says_nothing_of_one_with_it(made: MadeStore) -> None:
+    made.put(MadeStage("set/train", {"package": PACKAGE}))
+    made.build("set/train", {"x": "1"}, seconds=100)
+    made.put(MadeStage("set/train", {"package": PACKAGE}, features=["cuda"]))
+    plan = plan_of(made, price=Price(Decimal("3.60"), "EUR", "test"))
+    assert plan.stages["set/train"].seconds is None
+    assert any(
+        line.endswith("at most 0.00 EUR, without 1 stage never built.") for line in plan_lines(plan, every=False)
+    )
+
+
+def test_a_training_on_a_gpu_takes_what_its_plan_estimates_until_a_segment_is_built(made: MadeStore) -> None:
+    modes = [{"recompute": "none", "seconds": 40.0}, {"recompute": "full", "seconds": 60.0}]
+    estimate = {"gpu": "NVIDIA H200", "modes": modes}
+    segments = [{"first": 1, "last": 75}, {"first": 76, "last": 100}]
+    parameters = {"segment": 1, "recompute": "full"}
+    made.put(
+        MadeStage("set/wan22-plan", {"package": PACKAGE}),
+        MadeStage(
+            "set-segment-1/wan22-train", {"plan": "set/wan22-plan"}, parameters, features=["cuda"], kind="x-segment"
+        ),
+    )
+    made.build("set/wan22-plan", {"plan.json": json.dumps({"segments": segments, "estimate": estimate})})
+    stage = plan_of(made).stages["set-segment-1/wan22-train"]
+    assert (stage.seconds, stage.seconds_from) == (15, "the training plan's estimate for NVIDIA H200")
+    assert plan_of(made, step_seconds=2.0).stages["set-segment-1/wan22-train"].seconds == 50
 
 
 def test_costs_are_rounded_up_to_a_cent() -> None:

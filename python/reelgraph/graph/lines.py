@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from reelgraph.graph.builders import LOCAL
 from reelgraph.graph.plan import Plan, StagePlan
 from reelgraph.graph.state import State
 from reelgraph.graph.words import counted
@@ -47,11 +48,14 @@ def _total_lines(plan: Plan) -> Iterator[str]:
     yield f"Time, one stage after the other: {least if least == most else f'{least} to {most}'}{without}."
     if totals["nowhere"]:
         yield f"{counted(totals['nowhere'], 'stage')} can be built nowhere: no builder offers what they need."
-    if totals["remote"] and plan.price is not None:
+    remote = [stage for stage in plan.stages.values() if stage.state != State.BUILT and stage.where != LOCAL]
+    unknown = sum(stage.seconds is None for stage in remote)
+    without = f", without {counted(unknown, 'stage')} never built" if unknown else ""
+    if remote and plan.price is not None:
         rate = f"{plan.price.hourly} {plan.price.currency} an hour ({plan.price.source})"
-        yield f"Cost on builders at {rate}: at most {totals['cost']} {totals['currency']}."
-    elif totals["remote"]:
-        yield f"{counted(totals['remote'], 'stage')} on builders; for their cost give --price."
+        yield f"Cost on builders at {rate}: at most {totals['cost']} {totals['currency']}{without}."
+    elif remote:
+        yield f"{counted(len(remote), 'stage')} on builders; for their cost give --price."
 
 
 def _alike(plan: Plan, stages: Sequence[StagePlan]) -> list[list[StagePlan]]:

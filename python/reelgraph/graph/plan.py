@@ -15,7 +15,7 @@ from reelgraph.files import content_hash, read_json
 from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
 from reelgraph.graph.changes import Change, input_changes, nearness, own_changes, parameter_changes
 from reelgraph.graph.derivation import Derivation
-from reelgraph.graph.durations import Durations, training_steps
+from reelgraph.graph.durations import Durations, find_trainings
 from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_derivations
 from reelgraph.graph.prices import CENT, Price
 from reelgraph.graph.state import StageState, State, find_states
@@ -67,7 +67,7 @@ class Plan:
         """Return the totals as ``reel plan --json`` has them."""
         pending = [stage for stage in self.stages.values() if stage.state != State.BUILT]
         certain = [stage for stage in pending if stage.state == State.TO_BUILD]
-        remote = [stage for stage in pending if stage.where not in (LOCAL, NOWHERE)]
+        remote = [stage for stage in pending if stage.where != LOCAL]
         return {
             "stages": len(self.stages),
             "built": self.count(State.BUILT),
@@ -76,8 +76,8 @@ class Plan:
             "seconds": _seconds(certain),
             "seconds_at_most": _seconds(pending),
             "without_estimate": sum(stage.seconds is None for stage in pending),
-            "remote": len(remote),
-            "nowhere": sum(stage.where == NOWHERE for stage in pending),
+            "remote": sum(stage.where != NOWHERE for stage in remote),
+            "nowhere": sum(stage.where == NOWHERE for stage in remote),
             "cost": _money(stage.cost for stage in remote) if self.price else None,
             "currency": self.price.currency if self.price else None,
         }
@@ -106,7 +106,7 @@ def make_plan(
         states = find_states(graph, store)
         explain = _explainer(checkout, graph, states, store, against) if reasons else lambda state: []
         machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
-        durations = Durations(store, states, training_steps(graph, states, store), step_seconds)
+        durations = Durations(store, states, find_trainings(graph, states, store), step_seconds)
         plans: dict[str, StagePlan] = {}
         for name, state in states.items():
             plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
@@ -184,9 +184,7 @@ def _stage_plan(
         expected=_expected(state, changes, earlier),
         seconds=seconds,
         seconds_from=source,
-        cost=price.cost(seconds)
-        if price and seconds is not None and pending and where not in (LOCAL, NOWHERE)
-        else None,
+        cost=price.cost(seconds) if price and seconds is not None and pending and where != LOCAL else None,
         output=state.output.path if state.output else None,
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
@@ -289,8 +287,7 @@ def _since_result(state: StageState, records: Mapping[str, Mapping[str, Any]], s
 
 
 def _as_built(state: StageState, record: Mapping[str, Any], store: Store) -> Derivation | None:
-    """Return the build in this store with a record's parameters and content; of several that most like the present one.
-    """
+    """Return the build in this store with a record's parameters and content; of several that most like the present one."""
     found = [
         derivation
         for derivation in store.built(state.stage.attributes["name"])
