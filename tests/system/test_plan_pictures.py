@@ -33,8 +33,10 @@ OVERFLOWING = """
 OVERLAPPING = """
 [...document.querySelectorAll('.reel-graph .card')].flatMap(card => {
   const boxes = [...card.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
-  return boxes.flatMap(([name, box], index) => boxes.slice(index + 1).filter(([, other]) =>
-    Math.abs(box.bottom - other.bottom) < 5 && box.left < other.right && other.left < box.right).map(([text]) => name + text));
+  const areBeside = (box, other) => box.left < other.right && other.left < box.right;
+  const areOne = (box, other) => Math.abs(box.bottom - other.bottom) < 5 && areBeside(box, other);
+  return boxes.flatMap(([name, box], index) =>
+    boxes.slice(index + 1).filter(([, other]) => areOne(box, other)).map(([text]) => name + text));
 })"""
 UNREADABLE = """
 [...document.querySelectorAll('.reel-graph text')].filter(text => text.getBoundingClientRect().height < 8).length"""

@@ -16,7 +16,7 @@ from reelgraph.errors import StageError
 @click.option(
     "--unvaried",
     is_flag=True,
-    help="The very same derivations: no other host name, directory order, addresses, threads.",
+    help="The very same derivations: no other host name, directory order, addresses, threads, processors.",
 )
 @click.option(
     "--without-cpu-pins", is_flag=True, help="Let the numeric libraries use every instruction set of this processor."
@@ -45,8 +45,9 @@ def command(
 ) -> None:
     """Build every stage of TARGET a second time in a clean store and compare paths and NAR hashes; 1 if any differs.
 
-    The second build has another host name, directory order, memory layout and thread switching. What differs is
-    explained: which tensors, from which frame on, at which path. An interrupted audit goes on when called again.
+    The second build has another host name, directory order, memory layout, thread switching and number of processors.
+    What differs is explained: which tensors, from which frame on, at which path. An interrupted audit goes on when
+    called again.
 
     Example: reel audit wan22-smoke -o audit
     """

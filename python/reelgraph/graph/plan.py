@@ -287,7 +287,7 @@ def _since_result(state: StageState, records: Mapping[str, Mapping[str, Any]], s
 
 
 def _as_built(state: StageState, record: Mapping[str, Any], store: Store) -> Derivation | None:
-    """Return the build in this store with a record's parameters and content; of several that most like the present one."""
+    """Return the build in this store with a record's parameters and content; of several that most like the present."""
     found = [
         derivation
         for derivation in store.built(state.stage.attributes["name"])
