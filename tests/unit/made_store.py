@@ -95,6 +95,14 @@ class MadeStore:
             log.write_bytes(bz2.compress(f"{name.split('/')[1]}: done in {seconds} s\n".encode()))
         return output
 
+    def collect(self, name: str) -> None:
+        """Forget a stage's output, as collecting garbage does; its derivation and its log stay."""
+        identity = self._resolved(name, self._described(self.stages)).realisation().rpartition("!")[0]
+        rows = self._database.execute("select outputPath from Realisations where drvPath = ?", [identity]).fetchall()
+        self._database.execute("delete from Realisations where drvPath = ?", [identity])
+        self._database.executemany("delete from ValidPaths where id = ?", rows)
+        self._database.commit()
+
     def file(self, path: str) -> Path:
         """Return where a store path lies."""
         return self.root / path.lstrip("/")

@@ -118,6 +118,24 @@ def test_a_stage_that_was_never_built_says_so(made: MadeStore) -> None:
     assert why(plan_of(made), "new/stage") == "never built here"
 
 
+def test_another_version_of_nix_that_writes_a_number_otherwise_is_named(made: MadeStore) -> None:
+    made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 3.0}))
+    plan = plan_of(made)
+    assert states(plan) == {SHOTS: "to-build", CLIPS: "unknown", PACKAGE: "unknown"}
+    assert why(plan, SHOTS) == "nothing of it changed, but another version of Nix writes its derivation in other words"
+    assert {plan.stages[name].expected for name in (CLIPS, PACKAGE)} == {"cut-off"}
+    # With a number of its own the next stage is built as well, whatever it is given.
+    made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 24.0}, code={"reelgraph/stages/clips.py": "run = 1\n"}))
+    assert states(plan_of(made))[CLIPS] == "to-build"
+
+
+def test_an_output_that_was_collected_as_garbage_is_named_so(made: MadeStore) -> None:
+    made.collect(SHOTS)
+    plan = plan_of(made)
+    assert why(plan, SHOTS) == "its output is no longer in the store"
+    assert plan.stages[SHOTS].seconds == 10
+
+
 def test_times_come_from_logs_and_from_stages_alike(made: MadeStore) -> None:
     made.put(MadeStage("two/shots", {"master": "other"}, {"threshold": 3}))
     made.put(MadeStage("set/all", {"shots": "two/shots", "package": PACKAGE}))

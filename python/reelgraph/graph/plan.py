@@ -24,7 +24,7 @@ from reelgraph.graph.words import some
 
 _MOST_NAMED = 3
 # What a person changed on purpose comes before what follows from it.
-_TOLD_FIRST = ("stage", "parameter", "input", "model", "package", "code", "features", "output", "toolchain", "other")
+_TOLD_FIRST = ("stage", "parameter", "input", "model", "package", "code", "features", "output", "toolchain", "derivation")
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _stage_plan(
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
     )
-    return replace(plan, why=tuple(_sentences(plan, state, earlier)))
+    return replace(plan, why=tuple(_sentences(plan, state, earlier, durations.store)))
 
 
 def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> str:
@@ -205,7 +205,7 @@ def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str
     return "cut-off" if comes_out_the_same else "rebuild"
 
 
-def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan]) -> Iterable[str]:
+def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan], store: Store) -> Iterable[str]:
     yield from (change.sentence for change in plan.changes)
     if plan.state == State.BUILT:
         return
@@ -219,10 +219,10 @@ def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePl
             "rebuild": "cut off if they come out the same",
         }
         yield f"waits for {names}" + (f"; {after[plan.expected]}" if plan.state == State.UNKNOWN else "")
+    elif state.drv and store.seconds(state.drv) is not None:
+        yield "its output is no longer in the store"
     elif state.last is None:
         yield "never built here"
-    elif not plan.changes:
-        yield "its last output is no longer in the store"
 
 
 def _nearest(names: Sequence[str], plans: Mapping[str, StagePlan]) -> list[str]:
@@ -257,7 +257,10 @@ def _explainer(
 def _since_build(state: StageState, was: Derivation, store: Store) -> list[Change]:
     # The derivation as evaluated names its environment's, which may not be built.
     own = own_changes(state.stage.derivation, was, store)
-    return [*own, *input_changes(state.derivation, was, state.stage.input_stages, store)]
+    changes = [*own, *input_changes(state.derivation, was, state.stage.input_stages, store)]
+    if not changes and not state.waits_for and state.derivation != was:
+        return [Change("derivation", "as this version of Nix writes it", is_silent=True)]
+    return changes
 
 
 def _since_revision(state: StageState, earlier: Graph, store: Store) -> list[Change]:
