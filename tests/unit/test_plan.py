@@ -87,6 +87,15 @@ def test_a_comment_is_expected_to_be_cut_off(made: MadeStore) -> None:
     assert {plan.stages[name].expected for name in (CLIPS, PACKAGE)} == {"cut-off"}
 
 
+def test_a_comment_does_not_hide_that_an_input_changes(made: MadeStore) -> None:
+    made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 4}))
+    code = {"reelgraph/stages/clips.py": "# a comment\nrun = 1\n"}
+    made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 24}, code=code))
+    plan = plan_of(made)
+    assert why(plan, CLIPS).startswith("code reelgraph/stages/clips.py: only comments or layout differ; waits for")
+    assert plan.stages[PACKAGE].expected == "rebuild"
+
+
 def test_a_stage_with_new_code_is_to_build_though_its_inputs_are_unknown(made: MadeStore) -> None:
     made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 4}))
     made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 24}, code={"reelgraph/stages/clips.py": "run = 2\n"}))
@@ -126,7 +135,10 @@ def test_another_version_of_nix_that_writes_a_number_otherwise_is_named(made: Ma
     assert {plan.stages[name].expected for name in (CLIPS, PACKAGE)} == {"cut-off"}
     # With a number of its own the next stage is built as well, whatever it is given.
     made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 24.0}, code={"reelgraph/stages/clips.py": "run = 1\n"}))
-    assert states(plan_of(made))[CLIPS] == "to-build"
+    plan = plan_of(made)
+    assert states(plan)[CLIPS] == "to-build"
+    assert why(plan, CLIPS).startswith("nothing of it changed, but another version of Nix")
+    validate(plan_json(plan), "reel-plan", "plan")
 
 
 def test_an_output_that_was_collected_as_garbage_is_named_so(made: MadeStore) -> None:

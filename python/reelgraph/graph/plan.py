@@ -24,14 +24,26 @@ from reelgraph.graph.words import some
 
 _MOST_NAMED = 3
 # What a person changed on purpose comes before what follows from it.
-_TOLD_FIRST = ("stage", "parameter", "input", "model", "package", "code", "features", "output", "toolchain", "derivation")
+_TOLD_FIRST = (
+    "stage",
+    "parameter",
+    "input",
+    "model",
+    "package",
+    "code",
+    "features",
+    "output",
+    "toolchain",
+    "derivation",
+)
 
 
 @dataclass(frozen=True)
 class StagePlan:
     """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from ``seconds_from``.
 
-    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is.
+    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is; ``stays`` is whether what
+    comes out is expected to be as before.
     """
 
     name: str
@@ -43,6 +55,7 @@ class StagePlan:
     changes: tuple[Change, ...]
     waits_for: tuple[str, ...]
     expected: str
+    stays: bool
     seconds: float | None
     seconds_from: str
     cost: Decimal | None
@@ -172,6 +185,7 @@ def _stage_plan(
     where = machines.where(stage.derivation.system, stage.features) if machines else LOCAL
     seconds, source = durations.estimate(state)
     pending = state.state != State.BUILT
+    expected, stays = _expected(state, changes, earlier)
     plan = StagePlan(
         name=stage.name,
         stage=stage.stage,
@@ -181,7 +195,8 @@ def _stage_plan(
         why=(),
         changes=tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind)))),
         waits_for=state.waits_for,
-        expected=_expected(state, changes, earlier),
+        expected=expected,
+        stays=stays,
         seconds=seconds,
         seconds_from=source,
         cost=price.cost(seconds) if price and seconds is not None and pending and where != LOCAL else None,
@@ -192,17 +207,14 @@ def _stage_plan(
     return replace(plan, why=tuple(_sentences(plan, state, earlier, durations.store)))
 
 
-def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> str:
+def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> tuple[str, bool]:
+    """Return what will probably happen to a stage, and whether its output will be as before."""
     if state.state == State.BUILT:
-        return ""
+        return "", True
+    inputs_stay = all(earlier[name].stays for name in state.waits_for)
     if state.state == State.TO_BUILD:
-        return "rebuild"
-    comes_out_the_same = all(
-        earlier[name].expected == "cut-off"
-        or (earlier[name].changes and all(change.is_silent for change in earlier[name].changes))
-        for name in state.waits_for
-    )
-    return "cut-off" if comes_out_the_same else "rebuild"
+        return "rebuild", inputs_stay and bool(changes) and all(change.is_silent for change in changes)
+    return ("cut-off", True) if inputs_stay else ("rebuild", False)
 
 
 def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan], store: Store) -> Iterable[str]:
@@ -258,7 +270,7 @@ def _since_build(state: StageState, was: Derivation, store: Store) -> list[Chang
     # The derivation as evaluated names its environment's, which may not be built.
     own = own_changes(state.stage.derivation, was, store)
     changes = [*own, *input_changes(state.derivation, was, state.stage.input_stages, store)]
-    if not changes and not state.waits_for and state.derivation != was:
+    if not changes and state.state == State.TO_BUILD:
         return [Change("derivation", "as this version of Nix writes it", is_silent=True)]
     return changes
 
