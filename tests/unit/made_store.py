@@ -41,6 +41,7 @@ class MadeStage:
     packages: Sequence[str] = ("click-8.5.1",)
     features: Sequence[str] = ()
     kind: str = "thing"
+    works: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class MadeStore:
@@ -184,6 +185,7 @@ class MadeStore:
             "environment": "made",
             "edges": dict(stage.inputs),
             "works": [],
+            "input_works": dict(stage.works),
             "drv": derivation.path(title),
         }
 

@@ -23,7 +23,8 @@ _CODE = re.compile(r"sys\.path\.insert\(0, '(/nix/store/[^']+)'\)")
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as evaluated; ``edges`` are its inputs as readers know them, ``works`` the licensed works it reaches.
+    """A stage as evaluated; ``edges`` are its inputs as readers know them, ``works`` the licensed works it reaches,
+    ``input_works`` those in each input that no stage makes.
 
     ``attributes`` are the derivation's own, read once; ``upstream_drvs`` has the names of the stages that it reads by
     derivation.
@@ -36,6 +37,7 @@ class Stage:
     environment: str
     edges: Mapping[str, Any]
     works: tuple[str, ...]
+    input_works: Mapping[str, Sequence[str]]
     drv: str
     derivation: Derivation
     attributes: Mapping[str, Any]
@@ -252,6 +254,7 @@ def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -
         environment=described["environment"],
         edges=described["edges"],
         works=tuple(described["works"]),
+        input_works=described["input_works"],
         drv=described["drv"],
         derivation=derivation,
         attributes=attributes,

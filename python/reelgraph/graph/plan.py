@@ -42,8 +42,8 @@ _TOLD_FIRST = (
 class StagePlan:
     """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from ``seconds_from``.
 
-    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is; ``stays`` is whether what
-    comes out is expected to be as before.
+    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is; ``stays`` says whether
+    what comes out is expected to be as before.
     """
 
     name: str
