@@ -75,9 +75,19 @@ def smoke() -> Path:
 
 @pytest.fixture(scope="session")
 def newer_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `nix` of a newer Debian release, relocated; fetched from the mirror that apt uses here."""
-    folder = tmp_path_factory.mktemp("newer-nix")
-    subprocess.run([ROOT / "tests/system/newer_nix.sh", folder], check=True)
+    """A folder with `nix` of a newer Debian release (2.26), relocated; fetched from the mirror that apt uses here."""
+    return fetch_nix(tmp_path_factory.mktemp("newer-nix"), "trixie")
+
+
+@pytest.fixture(scope="session")
+def newest_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the Debian release that is still being made (2.34 or newer)."""
+    return fetch_nix(tmp_path_factory.mktemp("newest-nix"), "forky")
+
+
+def fetch_nix(folder: Path, release: str) -> Path:
+    """Fetch `nix` of a Debian release into a folder and return where it is."""
+    subprocess.run([ROOT / "tests/system/newer_nix.sh", folder, release], check=True)
     return folder / "bin"
 
 

@@ -86,6 +86,7 @@ FAULTS = {
     "thread-race": finished_order,
     "host-name": socket.gethostname,
     "floating-point-order": floating_point_order,
+    "processors": os.cpu_count,
 }
 
 
@@ -108,6 +109,7 @@ CAUSES = {
     "directory-order": "looks like an order",
     "thread-race": "looks like an order",
     "host-name": "looks like a host name",
+    "processors": "looks like the number of processors",
     "floating-point-order": "looks like floating-point numbers that were added in another order",
 }
 

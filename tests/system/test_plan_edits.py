@@ -88,7 +88,12 @@ EDITS = {
         ("parameter repeat_change: ",),
     ),
     "a flag of the trainer": Edit(
-        replace(PIPELINE, (r"warmup_steps = \d+;", f"warmup_steps = {NUMBER}{random.randrange(1000)};")),
+        replace(
+            PIPELINE,
+            (r"warmup_steps = \d+;", f"warmup_steps = {NUMBER}{random.randrange(1000)};"),
+            # A short training shows as much as a long one.
+            (r"dataset_repeat = \d+;", "dataset_repeat = 2;"),
+        ),
         "smoke.segments.0",
         "smoke/wan22-plan",
         ("parameter warmup_steps: ",),

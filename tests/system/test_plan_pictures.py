@@ -30,6 +30,14 @@ OVERFLOWING = """
   const texts = [...card.querySelectorAll('text')];
   return texts.filter(text => text.getBoundingClientRect().right > edge.right).map(text => text.textContent);
 })"""
+OVERLAPPING = """
+[...document.querySelectorAll('.reel-graph .card')].flatMap(card => {
+  const boxes = [...card.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
+  const areBeside = (box, other) => box.left < other.right && other.left < box.right;
+  const areOne = (box, other) => Math.abs(box.bottom - other.bottom) < 5 && areBeside(box, other);
+  return boxes.flatMap(([name, box], index) =>
+    boxes.slice(index + 1).filter(([, other]) => areOne(box, other)).map(([text]) => name + text));
+})"""
 UNREADABLE = """
 [...document.querySelectorAll('.reel-graph text')].filter(text => text.getBoundingClientRect().height < 8).length"""
 
@@ -77,6 +85,7 @@ def test_a_graph_can_be_read(browser: Browser, hundred: Path, tmp_path: Path, sc
     assert corner > 230 if scheme == "light" else corner < 40
     assert lightest - darkest > 150
     assert browser.evaluate(OVERFLOWING) == []
+    assert browser.evaluate(OVERLAPPING) == []
     assert browser.evaluate(UNREADABLE) == 0
     cards = browser.evaluate("document.querySelectorAll('.reel-graph .card').length")
     assert 10 < cards < 60

@@ -41,6 +41,7 @@ class MadeStage:
     packages: Sequence[str] = ("click-8.5.1",)
     features: Sequence[str] = ()
     kind: str = "thing"
+    works: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class MadeStore:
@@ -94,6 +95,14 @@ class MadeStore:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_bytes(bz2.compress(f"{name.split('/')[1]}: done in {seconds} s\n".encode()))
         return output
+
+    def collect(self, name: str) -> None:
+        """Forget a stage's output, as collecting garbage does; its derivation and its log stay."""
+        identity = self._resolved(name, self._described(self.stages)).realisation().rpartition("!")[0]
+        rows = self._database.execute("select outputPath from Realisations where drvPath = ?", [identity]).fetchall()
+        self._database.execute("delete from Realisations where drvPath = ?", [identity])
+        self._database.executemany("delete from ValidPaths where id = ?", rows)
+        self._database.commit()
 
     def file(self, path: str) -> Path:
         """Return where a store path lies."""
@@ -176,6 +185,7 @@ class MadeStore:
             "environment": "made",
             "edges": dict(stage.inputs),
             "works": [],
+            "input_works": dict(stage.works),
             "drv": derivation.path(title),
         }
 

@@ -89,7 +89,8 @@ def test_text_is_named_by_line(outputs: tuple[Path, Path]) -> None:
         ({"names": ["a", "b", "c"]}, {"names": ["c", "b", "a"]}, "order that nothing fixes"),
         ({"host": "localhost"}, {"host": "audit"}, "host name"),
         ({"loss": 3.5707310}, {"loss": 3.5707312}, "added in another order"),
-        ({"clips": 40}, {"clips": 41}, ""),
+        ({"parts": os.cpu_count()}, {"parts": os.cpu_count() + 1}, "number of processors"),
+        ({"clips": 4000}, {"clips": 4001}, ""),
     ],
 )
 def test_the_usual_causes_are_recognised(outputs: tuple[Path, Path], was: Any, now: Any, cause: str) -> None:
@@ -227,12 +228,14 @@ def test_a_varied_start_is_python_and_keeps_the_stages_own(circumstances: Circum
 def test_a_process_is_varied_as_the_report_says(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).touch()
+    processors = os.cpu_count() + 1, len(os.sched_getaffinity(0)) + 1
     script = Path(variation.__file__).read_text() + (
         f"\nplain = os.listdir({str(tmp_path)!r}), [e.name for e in os.scandir({str(tmp_path)!r})]\n"
         "vary()\n"
         f"varied = os.listdir({str(tmp_path)!r}), [e.name for e in os.scandir({str(tmp_path)!r})]\n"
         "assert varied == tuple(names[::-1] for names in plain)\n"
         "assert [f for _, _, f in os.walk('/proc/self/ns')] and sys.getswitchinterval() < 0.001\n"
+        f"assert (os.cpu_count(), len(os.sched_getaffinity(0))) == {processors}\n"
         "print(socket.gethostname())\n"
     )
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -119,6 +119,15 @@ def test_checkpoint_files_alone_are_compared(tmp_path: Path) -> None:
     assert lines(one, two) == "weights: 1 of 1 tensors differ, w most, by 1"
 
 
+def test_a_recipe_in_the_metadata_is_compared_by_its_parts(tmp_path: Path) -> None:
+    for name, repeat in (("a", 4), ("b", 20)):
+        recipe = json.dumps({"rank": 16, "repeat": repeat})
+        save_file({"w": numpy.zeros(4, "f4")}, tmp_path / f"{name}.safetensors", {"reelgraph.recipe": recipe})
+    assert "  checkpoint.reelgraph.recipe.repeat: 4 -> 20" in lines(
+        tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    )
+
+
 def test_both_losses_are_on_one_picture(tmp_path: Path) -> None:
     first = read_result(write_checkpoint(tmp_path / "a", [3.0] * 2000, 1))
     second = read_result(write_checkpoint(tmp_path / "b", [2.0] * 30, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from made_store import MadeStage, MadeStore
 
 from reelgraph.errors import StageError
-from reelgraph.files import content_hash
+from reelgraph.files import content_hash, write_json
 from reelgraph.graph.builders import parse_machines
 from reelgraph.graph.changes import same_program
 from reelgraph.graph.lines import plan_lines
@@ -86,6 +87,15 @@ def test_a_comment_is_expected_to_be_cut_off(made: MadeStore) -> None:
     assert {plan.stages[name].expected for name in (CLIPS, PACKAGE)} == {"cut-off"}
 
 
+def test_a_comment_does_not_hide_that_an_input_changes(made: MadeStore) -> None:
+    made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 4}))
+    code = {"reelgraph/stages/clips.py": "# a comment\nrun = 1\n"}
+    made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 24}, code=code))
+    plan = plan_of(made)
+    assert why(plan, CLIPS).startswith("code reelgraph/stages/clips.py: only comments or layout differ; waits for")
+    assert plan.stages[PACKAGE].expected == "rebuild"
+
+
 def test_a_stage_with_new_code_is_to_build_though_its_inputs_are_unknown(made: MadeStore) -> None:
     made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 4}))
     made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 24}, code={"reelgraph/stages/clips.py": "run = 2\n"}))
@@ -115,6 +125,27 @@ def test_an_input_that_was_built_anew_is_named_with_its_files(made: MadeStore) -
 def test_a_stage_that_was_never_built_says_so(made: MadeStore) -> None:
     made.put(MadeStage("new/stage", {"package": PACKAGE}))
     assert why(plan_of(made), "new/stage") == "never built here"
+
+
+def test_another_version_of_nix_that_writes_a_number_otherwise_is_named(made: MadeStore) -> None:
+    made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 3.0}))
+    plan = plan_of(made)
+    assert states(plan) == {SHOTS: "to-build", CLIPS: "unknown", PACKAGE: "unknown"}
+    assert why(plan, SHOTS) == "nothing of it changed, but another version of Nix writes its derivation in other words"
+    assert {plan.stages[name].expected for name in (CLIPS, PACKAGE)} == {"cut-off"}
+    # With a number of its own the next stage is built as well, whatever it is given.
+    made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 24.0}, code={"reelgraph/stages/clips.py": "run = 1\n"}))
+    plan = plan_of(made)
+    assert states(plan)[CLIPS] == "to-build"
+    assert why(plan, CLIPS).startswith("nothing of it changed, but another version of Nix")
+    validate(plan_json(plan), "reel-plan", "plan")
+
+
+def test_an_output_that_was_collected_as_garbage_is_named_so(made: MadeStore) -> None:
+    made.collect(SHOTS)
+    plan = plan_of(made)
+    assert why(plan, SHOTS) == "its output is no longer in the store"
+    assert plan.stages[SHOTS].seconds == 10
 
 
 def test_times_come_from_logs_and_from_stages_alike(made: MadeStore) -> None:
@@ -150,6 +181,8 @@ def test_a_gpu_stage_is_built_on_the_builder_that_offers_it_and_costs_its_hours(
     made.put(MadeStage("set/train", {"package": PACKAGE}, features=["cuda"]))
     assert plan_of(made).stages["set/train"].where == "nowhere"
     assert "needs a builder with cuda" in why(plan_of(made), "set/train")
+    [line] = [line for line in plan_lines(plan_of(made), every=False) if "on builders" in line]
+    assert line == "1 stage on builders; for their cost give --price."
     made.machines = "ssh-ng://a x86_64-linux - 1 1 cuda - -; ssh-ng://b x86_64-linux - 1 1 ca-derivations,cuda cuda -"
     price = Price(Decimal("3.60"), "EUR", "test")
     plan = plan_of(made, price=price)
@@ -160,6 +193,39 @@ def test_a_gpu_stage_is_built_on_the_builder_that_offers_it_and_costs_its_hours(
     plan = plan_of(made, price=price)
     assert plan.stages["set/train"].cost == Decimal("0.10")
     assert (plan.totals()["cost"], plan.totals()["currency"]) == ("0.10", "EUR")
+    # What it will cost is asked before a builder is rented.
+    made.machines = ""
+    before = plan_of(made, price=price)
+    assert (before.totals()["cost"], before.totals()["nowhere"], before.totals()["remote"]) == ("0.10", 1, 0)
+    assert any("at most 0.10 EUR." in line for line in plan_lines(before, every=False))
+
+
+def test_a_build_without_a_gpu_says_nothing_of_one_with_it(made: MadeStore) -> None:
+    made.put(MadeStage("set/train", {"package": PACKAGE}))
+    made.build("set/train", {"x": "1"}, seconds=100)
+    made.put(MadeStage("set/train", {"package": PACKAGE}, features=["cuda"]))
+    plan = plan_of(made, price=Price(Decimal("3.60"), "EUR", "test"))
+    assert plan.stages["set/train"].seconds is None
+    assert any(
+        line.endswith("at most 0.00 EUR, without 1 stage never built.") for line in plan_lines(plan, every=False)
+    )
+
+
+def test_a_training_on_a_gpu_takes_what_its_plan_estimates_until_a_segment_is_built(made: MadeStore) -> None:
+    modes = [{"recompute": "none", "seconds": 40.0}, {"recompute": "full", "seconds": 60.0}]
+    estimate = {"gpu": "NVIDIA H200", "modes": modes}
+    segments = [{"first": 1, "last": 75}, {"first": 76, "last": 100}]
+    parameters = {"segment": 1, "recompute": "full"}
+    made.put(
+        MadeStage("set/wan22-plan", {"package": PACKAGE}),
+        MadeStage(
+            "set-segment-1/wan22-train", {"plan": "set/wan22-plan"}, parameters, features=["cuda"], kind="x-segment"
+        ),
+    )
+    made.build("set/wan22-plan", {"plan.json": json.dumps({"segments": segments, "estimate": estimate})})
+    stage = plan_of(made).stages["set-segment-1/wan22-train"]
+    assert (stage.seconds, stage.seconds_from) == (15, "the training plan's estimate for NVIDIA H200")
+    assert plan_of(made, step_seconds=2.0).stages["set-segment-1/wan22-train"].seconds == 50
 
 
 def test_costs_are_rounded_up_to_a_cent() -> None:
@@ -185,6 +251,34 @@ def test_against_a_result_names_parameters_and_contents(made: MadeStore, tmp_pat
     assert why(plan, SHOTS) == "parameter threshold: 2 -> 3"
     assert why(plan, CLIPS).startswith("output contents: sha256:other -> sha256:")
     assert why(plan, PACKAGE) == "stage set/package is new: not in that result"
+
+
+def test_against_a_result_that_this_store_built_names_code_and_inputs_as_well(made: MadeStore, tmp_path: Path) -> None:
+    plan = plan_of(made)
+    stages = [
+        {"name": name, "parameters": parameters, "content": content_hash(made.store.file(plan.stages[name].output))}
+        for name, parameters in ((SHOTS, {"threshold": 3}), (CLIPS, {"fps": 24}))
+    ]
+    (tmp_path / "result").mkdir()
+    write_json(tmp_path / "result/provenance.json", {"stages": stages})
+    shutil.copytree(made.store.file(plan.stages[PACKAGE].output), tmp_path / "result", dirs_exist_ok=True)
+    assert not any(stage.changes for stage in plan_of(made, against=str(tmp_path / "result")).stages.values())
+    made.put(MadeStage(CLIPS, {"shots": SHOTS}, {"fps": 25}, code={"reelgraph/stages/clips.py": "run = 2\n"}))
+    made.build(CLIPS, {"clips.json": "[4]"})
+    plan = plan_of(made, against=str(tmp_path / "result"))
+    assert why(plan, CLIPS) == "parameter fps: 24 -> 25; code reelgraph/stages/clips.py differs"
+    assert why(plan, PACKAGE) == f"input clips.one differs ({CLIPS}: clips.json)"
+    assert any(line.startswith("built") and CLIPS in line for line in plan_lines(plan, every=False))
+
+
+def test_what_a_person_changed_is_told_before_what_follows(made: MadeStore) -> None:
+    code = {"reelgraph/stages/it.py": "# a comment\nrun = 1\n", "reelgraph/media/new.py": ""}
+    made.put(MadeStage(SHOTS, {"master": "other"}, {"threshold": 4}, code=code, packages=("click-9.0.0",)))
+    plan = plan_of(made)
+    assert plan.stages[SHOTS].why[0] == "parameter threshold: 3 -> 4"
+    assert plan.stages[SHOTS].why[-1] == "code reelgraph/stages/it.py: only comments or layout differ"
+    [line] = [line for line in plan_lines(plan, every=False) if SHOTS in line and line.startswith("to build")]
+    assert line.endswith("3 more")
 
 
 def test_a_folder_that_is_no_result_is_named(made: MadeStore, tmp_path: Path) -> None:

@@ -137,6 +137,22 @@ def test_a_statement_has_every_master_package_code_and_the_revision(release: Pat
     assert len(master["digest"]["sha256"]) == 64
 
 
+def test_a_file_has_the_licence_of_its_own_work_and_not_of_what_else_a_stage_reads(tmp_path: Path) -> None:
+    made = MadeStore(tmp_path / "store")
+    inputs, works = {"speech": "a voice", "model": "weights"}, {"speech": ["a-reading"], "model": ["whisper"]}
+    made.put(
+        MadeStage("one/transcript", inputs, works=works),
+        MadeStage("set/checkpoint", {"transcript": "one/transcript"}, kind="checkpoint"),
+    )
+    made.build("one/transcript", {"transcript.json": "{}"})
+    made.build("set/checkpoint", {LORA: lora_bytes(numpy.arange(12), {"reelgraph.seed": "22"})})
+    make_release(made.checkout, "set.checkpoint", tmp_path / "release", store=made.store)
+    found = dependencies(json.loads((tmp_path / "release" / STATEMENT).read_text()))
+    notes = [entry["annotations"] for entry in found if "input" in entry["annotations"]]
+    licences = {note["input"]: note["licences"] for note in notes}
+    assert licences == {"speech": {"a-reading": {}}, "model": {"whisper": {}}}
+
+
 def test_a_statement_names_no_episode_unless_it_may(made: MadeStore, tmp_path: Path) -> None:
     for names, there in ((None, False), (False, False), (True, True)):
         folder = tmp_path / f"release-{names}"

@@ -29,7 +29,7 @@ from reelgraph.graph.store import Store, ValidPath
 from reelgraph.graph.words import counted, some
 
 REPRODUCED, DIFFERS, NOT_CHECKED = "reproduced", "differs", "not-checked"
-# What the largest stage of the smoke job needs at most; a stage of a real training is audited alone on its builder.
+# What the largest stage of the smoke job needs at most.
 STAGE_BYTES = 4 << 30
 
 
@@ -102,7 +102,8 @@ def run_audit(checkout: Checkout, target: str, options: Options) -> Audit:
     )
     paths = instantiate(checkout, second)
     identities = {name: derivation.realisation() for name, derivation in second.items()}
-    jobs = options.jobs or _jobs()
+    # How much memory a builder has is not known here, and a GPU is best had alone.
+    jobs = options.jobs or (1 if options.builder else _jobs())
     with clean.locked():
         how = clean.prepare(list(paths.values()))
         rebuilt = _build(clean, identities, paths, jobs)
@@ -238,7 +239,7 @@ def _facts(
     return {
         "Nix of the first build": ".".join(map(str, checkout.nix_version)),
         "Nix of the second build": ".".join(map(str, clean.checkout.nix_version)),
-        "second build": options.builder or f"here, in a clean store, {counted(jobs, 'stage')} at a time",
+        "second build": f"{_place(options.builder)}, {counted(jobs, 'stage')} at a time",
         "inputs": f"{how} from the first build, stage by stage",
         "varied": ", ".join(VARIATIONS) if circumstances.varied else "nothing",
         "instruction sets": "pinned" if circumstances.cpu_pins else "all that the processor has",
@@ -248,6 +249,14 @@ def _facts(
         "taken as they are": "Python environments, toolchain, models and masters: fixed or addressed by their inputs",
         "seconds": f"{seconds:.1f}",
     }
+
+
+def _place(builder: str | None) -> str:
+    """Return where the second build ran; an address and a key's file are nobody's business."""
+    if builder is None:
+        return "here, in a clean store"
+    scheme, separator, _ = builder.partition("://")
+    return f"on a builder over {scheme}" if separator else "here, in another store"
 
 
 def _path_json(path: ValidPath | None, seconds: float | None) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import time
 from collections import Counter
@@ -34,6 +35,8 @@ def _look(was: Any, now: Any) -> str:
         return ""
     if all(_is_moment(value) for value in (was, now)):
         return "looks like a clock: both are moments of about now"
+    if was == os.cpu_count() and now == was + 1:
+        return "looks like the number of processors"
     if isinstance(was, float) and math.isclose(was, now, rel_tol=_ROUNDING):
         return "looks like floating-point numbers that were added in another order"
     return ""

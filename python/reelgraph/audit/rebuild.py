@@ -14,7 +14,7 @@ from reelgraph.graph.derivation import Derivation
 from reelgraph.graph.evaluate import Checkout, code_path, nix_complaint
 
 HERE = Path(__file__).parent
-VARIATIONS = ("host name", "directory order", "memory addresses", "thread switching")
+VARIATIONS = ("host name", "directory order", "memory addresses", "thread switching", "number of processors")
 # Which instruction sets the numeric libraries may use; see reelgraph.determinism.
 CPU_PINS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "OPENBLAS_CORETYPE", "CT2_FORCE_CPU_ISA")
 

@@ -72,9 +72,22 @@ def vary_directory_order() -> None:
     os.scandir = Backwards
 
 
+def vary_processors() -> None:
+    """Tell Python of one processor more than there is: how many do the work must not show in what comes out."""
+    count, affinity = os.cpu_count, os.sched_getaffinity
+    os.cpu_count = lambda: (count() or 1) + 1
+
+    def one_more(process: int) -> set[int]:
+        allowed = affinity(process)
+        return {*allowed, max(allowed) + 1}
+
+    os.sched_getaffinity = one_more
+
+
 def vary() -> None:
     """Vary everything."""
     vary_host_name()
     vary_addresses()
     vary_threads()
     vary_directory_order()
+    vary_processors()

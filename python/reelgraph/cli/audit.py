@@ -16,14 +16,14 @@ from reelgraph.errors import StageError
 @click.option(
     "--unvaried",
     is_flag=True,
-    help="The very same derivations: no other host name, directory order, addresses, threads.",
+    help="The very same derivations: no other host name, directory order, addresses, threads, processors.",
 )
 @click.option(
     "--without-cpu-pins", is_flag=True, help="Let the numeric libraries use every instruction set of this processor."
 )
 @click.option("--nix", type=click.Path(path_type=Path, exists=True), help="Folder of another Nix for the second build.")
 @click.option("--builder", metavar="URI", help="Build the second time in this store, for example ssh-ng://user@host.")
-@click.option("--jobs", type=click.IntRange(1), help="Stages at a time; without it as many as fit into memory.")
+@click.option("--jobs", type=click.IntRange(1), help="Stages at a time; else as many as fit into memory, on a builder one.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for audit.html and audit.json."
 )
@@ -45,8 +45,9 @@ def command(
 ) -> None:
     """Build every stage of TARGET a second time in a clean store and compare paths and NAR hashes; 1 if any differs.
 
-    The second build has another host name, directory order, memory layout and thread switching. What differs is
-    explained: which tensors, from which frame on, at which path. An interrupted audit goes on when called again.
+    The second build has another host name, directory order, memory layout, thread switching and number of processors.
+    What differs is explained: which tensors, from which frame on, at which path. An interrupted audit goes on when
+    called again.
 
     Example: reel audit wan22-smoke -o audit
     """

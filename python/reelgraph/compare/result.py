@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,4 +111,13 @@ def _clip(episode: str, id: str, video: str | None) -> Clip:
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    return {"checkpoint": read_checkpoint(path).metadata}
+    return {"checkpoint": {name: _parsed(text) for name, text in read_checkpoint(path).metadata.items()}}
+
+
+def _parsed(text: str) -> Any:
+    """Return the value of metadata that is a JSON object, so that its parts are compared; other text as it is."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, dict) else text

@@ -21,7 +21,8 @@ _MOST_FILES = 4
 
 @dataclass(frozen=True)
 class Change:
-    """One difference. ``kind`` is code, package, parameter, input, model, features, toolchain or other.
+    """One difference. ``kind`` is code, package, parameter, input, model, features, toolchain, derivation, stage or
+    output.
 
     ``name`` is the file, package, parameter or input; ``was`` and ``now`` are what it is, None where it is not there.
     ``is_silent`` says that it cannot change what comes out, such as a comment.
@@ -42,6 +43,10 @@ class Change:
             return f"{self.kind} {self.name} differs" + (
                 f" ({self.now})" if isinstance(self.now, str) and self.now else ""
             )
+        if self.kind == "derivation":
+            return "nothing of it changed, but another version of Nix writes its derivation in other words"
+        if self.kind == "code" and None in (self.was, self.now):
+            return f"code {self.name} is {'new' if self.was is None else 'gone'}"
         if self.was is None:
             return f"{self.kind} {self.name} is new" + ("" if self.now in (None, "") else f": {_short(self.now)}")
         if self.now is None:
@@ -206,10 +211,15 @@ def matches_own_part(derivation: Derivation, built: Derivation, unknown: Set[str
     """Whether ``built`` is what ``derivation`` becomes for some contents of the inputs labelled ``unknown``."""
     if (derivation.builder, derivation.arguments) != (built.builder, built.arguments):
         return False
-    now, was = derivation.attributes, built.attributes
+    now, was = (_as_written(either) for either in (derivation, built))
     inputs, earlier = flat_inputs(now.pop("inputs")), flat_inputs(was.pop("inputs"))
     known = inputs.keys() - unknown
     return now == was and inputs.keys() == earlier.keys() and all(inputs[label] == earlier[label] for label in known)
+
+
+def _as_written(derivation: Derivation) -> dict[str, Any]:
+    """Return a stage's attributes with numbers as texts: 3 and 3.0 are one number and two derivations."""
+    return json.loads(derivation.environment["__json"], parse_int=str, parse_float=str)
 
 
 def nearness(derivation: Derivation, built: Derivation) -> int:

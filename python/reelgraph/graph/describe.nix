@@ -39,6 +39,18 @@ let
     }) items
   );
 
+  # The licensed works in an input that no stage makes.
+  worksIn =
+    value:
+    if !(builtins.isAttrs value) || value ? stage then
+      [ ]
+    else if value ? works then
+      value.works
+    else if value ? type || value ? kind then
+      [ ]
+    else
+      builtins.concatMap worksIn (builtins.attrValues value);
+
   describe =
     stage:
     let
@@ -60,6 +72,7 @@ let
         ;
       inherit attributes;
       works = stage.works or [ ];
+      input_works = builtins.mapAttrs (_: worksIn) stage.needs;
       drv = builtins.unsafeDiscardStringContext stage.drvPath;
       arguments = stage.args;
       context = builtins.getContext (attributes + toString stage.args);

@@ -102,6 +102,7 @@ def graph_json(plan: Plan) -> dict[str, Any]:
 def _card(identity: str, card: Card, box: Any, ends: set[str], plain: bool) -> dict[str, Any]:
     states = card.states
     several = len(card.members) > 1
+    count = f"{TIMES}{len(card.members):,}" if several else ""
     worst = next(state for state in (State.TO_BUILD, State.UNKNOWN, State.BUILT) if states[state.value])
     colours = [f"s{card.step}"] if plain else [state.value for state in State if states[state.value]]
     if not plain and NOWHERE in card.places:
@@ -121,10 +122,9 @@ def _card(identity: str, card: Card, box: Any, ends: set[str], plain: bool) -> d
         ),
         "stacked": several,
         "bars": bars,
-        "title": shorten(card.title, 16 if several else 19),
-        "count": f"{TIMES}{len(card.members):,}" if several else "",
+        "title": shorten(card.title, 18 - len(count) if several else 19),
+        "count": count,
         "note": f"environment {card.environment}" if plain else _card_note(card),
-        "badge": "" if plain or not card.places else "remote" if NOWHERE not in card.places else "no builder",
         "files": _files(card),
         "tip": _tip(card, plain),
         **_box(box),
@@ -140,6 +140,8 @@ def _card_note(card: Card) -> str:
     states, parts = card.states, []
     if states["built"] and len(states) > 1:
         parts.append(f"{states['built']:,} of {len(card.members):,} built")
+    elif not states["built"] and card.places:
+        parts.append("no builder" if NOWHERE in card.places else "remote")
     elif not states["built"]:
         parts.append("to build" if states["to-build"] else "perhaps")
     if card.seconds is not None:

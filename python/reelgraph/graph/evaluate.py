@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from reelgraph.errors import StageError
-from reelgraph.graph.derivation import Derivation, Output, placeholder
+from reelgraph.graph.derivation import PLACEHOLDER, Derivation, Output, placeholder
 
 DESCRIBE = Path(__file__).with_name("describe.nix")
 _CODE = re.compile(r"sys\.path\.insert\(0, '(/nix/store/[^']+)'\)")
-PLACEHOLDER = re.compile(r"/[0-9a-z]{52}(?=/|$)")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as evaluated; ``edges`` are its inputs as readers know them, ``works`` the licensed works it reaches.
+    """A stage as evaluated; ``edges`` are its inputs as readers know them, ``works`` the licensed works it reaches,
+    ``input_works`` those in each input that no stage makes.
 
-    ``upstream_drvs`` has the names of the stages that it reads by derivation.
+    ``attributes`` are the derivation's own, read once; ``upstream_drvs`` has the names of the stages that it reads by
+    derivation.
     """
 
     name: str
@@ -36,14 +37,11 @@ class Stage:
     environment: str
     edges: Mapping[str, Any]
     works: tuple[str, ...]
+    input_works: Mapping[str, Sequence[str]]
     drv: str
     derivation: Derivation
+    attributes: Mapping[str, Any]
     upstream_drvs: Mapping[str, str]
-
-    @cached_property
-    def attributes(self) -> dict[str, Any]:
-        """The derivation's structured attributes."""
-        return self.derivation.attributes
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -237,16 +235,16 @@ def _check_derivation(stage: Stage) -> None:
 
 
 def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -> Stage:
-    attributes, context = described["attributes"], described["context"]
-    start = json.loads(attributes)
+    text, context = described["attributes"], described["context"]
+    attributes = json.loads(text)
     derivation = Derivation(
         outputs={"out": Output("", "r:sha256", "")},
         input_derivations={path: tuple(use["outputs"]) for path, use in context.items() if "outputs" in use},
         sources=tuple(sorted(path for path, use in context.items() if use.get("path"))),
-        system=start["system"],
-        builder=start["builder"],
+        system=attributes["system"],
+        builder=attributes["builder"],
         arguments=tuple(described["arguments"]),
-        environment={"__json": attributes, "out": "/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"},
+        environment={"__json": text, "out": "/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"},
     )
     return Stage(
         name=name,
@@ -256,8 +254,10 @@ def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -
         environment=described["environment"],
         edges=described["edges"],
         works=tuple(described["works"]),
+        input_works=described["input_works"],
         drv=described["drv"],
         derivation=derivation,
+        attributes=attributes,
         upstream_drvs={path: by_drv[path] for path in derivation.input_derivations if path in by_drv},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from reelgraph.graph.builders import LOCAL
 from reelgraph.graph.plan import Plan, StagePlan
 from reelgraph.graph.state import State
 from reelgraph.graph.words import counted
@@ -14,7 +15,9 @@ _WORDS = {State.BUILT: "built", State.TO_BUILD: "to build", State.UNKNOWN: "perh
 
 
 def plan_lines(plan: Plan, every: bool) -> Iterator[str]:
-    """Yield a plan as lines; if not ``every`` stage, built ones are counted and episodes alike are one line."""
+    """Yield a plan as lines; if not ``every`` stage, built ones without changes are only counted and episodes alike are
+    one line.
+    """
     totals = plan.totals()
     counts = [
         f"{totals['built']:,} built",
@@ -22,7 +25,7 @@ def plan_lines(plan: Plan, every: bool) -> Iterator[str]:
         f"{totals['unknown']:,} unknown until their inputs are built",
     ]
     yield f"{plan.graph.target}: {counted(totals['stages'], 'stage')}: {', '.join(counts)}"
-    shown = [stage for stage in plan.stages.values() if every or stage.state != State.BUILT]
+    shown = [stage for stage in plan.stages.values() if every or stage.state != State.BUILT or stage.changes]
     rows = [_row(plan, group) for group in ([[stage] for stage in shown] if every else _alike(plan, shown))]
     if rows:
         yield ""
@@ -45,11 +48,14 @@ def _total_lines(plan: Plan) -> Iterator[str]:
     yield f"Time, one stage after the other: {least if least == most else f'{least} to {most}'}{without}."
     if totals["nowhere"]:
         yield f"{counted(totals['nowhere'], 'stage')} can be built nowhere: no builder offers what they need."
-    if totals["remote"] and plan.price is not None:
+    remote = [stage for stage in plan.stages.values() if stage.state != State.BUILT and stage.where != LOCAL]
+    unknown = sum(stage.seconds is None for stage in remote)
+    without = f", without {counted(unknown, 'stage')} never built" if unknown else ""
+    if remote and plan.price is not None:
         rate = f"{plan.price.hourly} {plan.price.currency} an hour ({plan.price.source})"
-        yield f"Cost on builders at {rate}: at most {totals['cost']} {totals['currency']}."
-    elif totals["remote"]:
-        yield f"{counted(totals['remote'], 'stage')} on builders; for their cost give --price."
+        yield f"Cost on builders at {rate}: at most {totals['cost']} {totals['currency']}{without}."
+    elif remote:
+        yield f"{counted(len(remote), 'stage')} on builders; for their cost give --price."
 
 
 def _alike(plan: Plan, stages: Sequence[StagePlan]) -> list[list[StagePlan]]:
@@ -69,12 +75,12 @@ def _row(plan: Plan, group: Sequence[StagePlan]) -> list[str]:
     name = first.name if len(group) == 1 else f"{len(group):,} episodes/{first.stage}"
     known = [stage.seconds for stage in group if stage.seconds is not None]
     mark = "" if first.state == State.BUILT else "~"
-    # The last reason is the one that it waits for, or nothing was ever built.
-    reasons = (
-        first.why
-        if len(first.why) <= MOST_REASONS
-        else (*first.why[: MOST_REASONS - 1], f"{len(first.why) - MOST_REASONS} more", first.why[-1])
-    )
+    reasons = first.why
+    if len(reasons) > MOST_REASONS:
+        # The last reason is what it waits for.
+        last = reasons[-1:] if first.waits_for else ()
+        left_out = len(reasons) - (MOST_REASONS - 1) - len(last)
+        reasons = (*reasons[: MOST_REASONS - 1], f"{left_out} more", *last)
     why = "; ".join(reasons)
     return [
         _WORDS[first.state],

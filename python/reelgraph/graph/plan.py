@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any
 from reelgraph.errors import StageError
 from reelgraph.files import content_hash, read_json
 from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
-from reelgraph.graph.changes import Change, input_changes, own_changes, parameter_changes
-from reelgraph.graph.durations import Durations, training_steps
+from reelgraph.graph.changes import Change, input_changes, nearness, own_changes, parameter_changes
+from reelgraph.graph.derivation import Derivation
+from reelgraph.graph.durations import Durations, find_trainings
 from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_derivations
 from reelgraph.graph.prices import CENT, Price
 from reelgraph.graph.state import StageState, State, find_states
@@ -20,13 +23,27 @@ from reelgraph.graph.store import Store
 from reelgraph.graph.words import some
 
 _MOST_NAMED = 3
+# What a person changed on purpose comes before what follows from it.
+_TOLD_FIRST = (
+    "stage",
+    "parameter",
+    "input",
+    "model",
+    "package",
+    "code",
+    "features",
+    "output",
+    "toolchain",
+    "derivation",
+)
 
 
 @dataclass(frozen=True)
 class StagePlan:
     """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from ``seconds_from``.
 
-    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is.
+    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is; ``stays`` says whether
+    what comes out is expected to be as before.
     """
 
     name: str
@@ -38,6 +55,7 @@ class StagePlan:
     changes: tuple[Change, ...]
     waits_for: tuple[str, ...]
     expected: str
+    stays: bool
     seconds: float | None
     seconds_from: str
     cost: Decimal | None
@@ -62,7 +80,7 @@ class Plan:
         """Return the totals as ``reel plan --json`` has them."""
         pending = [stage for stage in self.stages.values() if stage.state != State.BUILT]
         certain = [stage for stage in pending if stage.state == State.TO_BUILD]
-        remote = [stage for stage in pending if stage.where not in (LOCAL, NOWHERE)]
+        remote = [stage for stage in pending if stage.where != LOCAL]
         return {
             "stages": len(self.stages),
             "built": self.count(State.BUILT),
@@ -71,8 +89,8 @@ class Plan:
             "seconds": _seconds(certain),
             "seconds_at_most": _seconds(pending),
             "without_estimate": sum(stage.seconds is None for stage in pending),
-            "remote": len(remote),
-            "nowhere": sum(stage.where == NOWHERE for stage in pending),
+            "remote": sum(stage.where != NOWHERE for stage in remote),
+            "nowhere": sum(stage.where == NOWHERE for stage in remote),
             "cost": _money(stage.cost for stage in remote) if self.price else None,
             "currency": self.price.currency if self.price else None,
         }
@@ -96,15 +114,16 @@ def make_plan(
     ``reasons`` only states, times and sizes are found.
     """
     store = store or Store()
-    graph = load_graph(checkout, target, flake)
-    states = find_states(graph, store)
-    explain = _explainer(checkout, graph, states, store, against) if reasons else lambda state: []
-    machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
-    durations = Durations(store, states, training_steps(graph, states, store), step_seconds)
-    plans: dict[str, StagePlan] = {}
-    for name, state in states.items():
-        plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
-    return Plan(graph, plans, price)
+    with _all_is_kept():
+        graph = load_graph(checkout, target, flake)
+        states = find_states(graph, store)
+        explain = _explainer(checkout, graph, states, store, against) if reasons else lambda state: []
+        machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
+        durations = Durations(store, states, find_trainings(graph, states, store), step_seconds)
+        plans: dict[str, StagePlan] = {}
+        for name, state in states.items():
+            plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
+        return Plan(graph, plans, price)
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -140,6 +159,20 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _all_is_kept() -> Iterator[None]:
+    """Look for no garbage: among the hundred thousand values of a large graph there is none, and looking takes as long
+    as all else.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _stage_plan(
     state: StageState,
     changes: Sequence[Change],
@@ -152,6 +185,7 @@ def _stage_plan(
     where = machines.where(stage.derivation.system, stage.features) if machines else LOCAL
     seconds, source = durations.estimate(state)
     pending = state.state != State.BUILT
+    expected, stays = _expected(state, changes, earlier)
     plan = StagePlan(
         name=stage.name,
         stage=stage.stage,
@@ -159,35 +193,31 @@ def _stage_plan(
         state=state.state,
         where=where,
         why=(),
-        changes=tuple(changes),
+        changes=tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind)))),
         waits_for=state.waits_for,
-        expected=_expected(state, changes, earlier),
+        expected=expected,
+        stays=stays,
         seconds=seconds,
         seconds_from=source,
-        cost=price.cost(seconds)
-        if price and seconds is not None and pending and where not in (LOCAL, NOWHERE)
-        else None,
+        cost=price.cost(seconds) if price and seconds is not None and pending and where != LOCAL else None,
         output=state.output.path if state.output else None,
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
     )
-    return replace(plan, why=tuple(_sentences(plan, state, earlier)))
+    return replace(plan, why=tuple(_sentences(plan, state, earlier, durations.store)))
 
 
-def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> str:
+def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> tuple[str, bool]:
+    """Return what will probably happen to a stage, and whether its output will be as before."""
     if state.state == State.BUILT:
-        return ""
+        return "", True
+    inputs_stay = all(earlier[name].stays for name in state.waits_for)
     if state.state == State.TO_BUILD:
-        return "rebuild"
-    comes_out_the_same = all(
-        earlier[name].expected == "cut-off"
-        or (earlier[name].changes and all(change.is_silent for change in earlier[name].changes))
-        for name in state.waits_for
-    )
-    return "cut-off" if comes_out_the_same else "rebuild"
+        return "rebuild", inputs_stay and bool(changes) and all(change.is_silent for change in changes)
+    return ("cut-off", True) if inputs_stay else ("rebuild", False)
 
 
-def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan]) -> Iterable[str]:
+def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan], store: Store) -> Iterable[str]:
     yield from (change.sentence for change in plan.changes)
     if plan.state == State.BUILT:
         return
@@ -201,10 +231,10 @@ def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePl
             "rebuild": "cut off if they come out the same",
         }
         yield f"waits for {names}" + (f"; {after[plan.expected]}" if plan.state == State.UNKNOWN else "")
+    elif state.drv and store.seconds(state.drv) is not None:
+        yield "its output is no longer in the store"
     elif state.last is None:
         yield "never built here"
-    elif not plan.changes:
-        yield "its last output is no longer in the store"
 
 
 def _nearest(names: Sequence[str], plans: Mapping[str, StagePlan]) -> list[str]:
@@ -221,9 +251,11 @@ def _explainer(
         pending = [state for state in states.values() if state.last is not None]
         if pending:
             _write_sources(checkout, graph, [state.stage.name for state in pending], store)
-        return lambda state: _since_last_build(state, store) if state.last is not None else []
+        return lambda state: _since_build(state, state.last, store) if state.last is not None else []
     if Path(against).exists():
-        records = _read_result(Path(against))
+        records = _read_result(Path(against), graph)
+        # Without an earlier build in this store there is no code to compare with.
+        _write_sources(checkout, graph, [name for name in records if name in graph.stages], store)
         return lambda state: _since_result(state, records, store)
     earlier = load_graph(checkout, graph.target, checkout.flake_at(against))
     changed = [
@@ -234,10 +266,13 @@ def _explainer(
     return lambda state: _since_revision(state, earlier, store)
 
 
-def _since_last_build(state: StageState, store: Store) -> list[Change]:
+def _since_build(state: StageState, was: Derivation, store: Store) -> list[Change]:
     # The derivation as evaluated names its environment's, which may not be built.
-    own = own_changes(state.stage.derivation, state.last, store)
-    return [*own, *input_changes(state.derivation, state.last, state.stage.input_stages, store)]
+    own = own_changes(state.stage.derivation, was, store)
+    changes = [*own, *input_changes(state.derivation, was, state.stage.input_stages, store)]
+    if not changes and state.state == State.TO_BUILD:
+        return [Change("derivation", "as this version of Nix writes it", is_silent=True)]
+    return changes
 
 
 def _since_revision(state: StageState, earlier: Graph, store: Store) -> list[Change]:
@@ -257,17 +292,36 @@ def _since_result(state: StageState, records: Mapping[str, Mapping[str, Any]], s
     record = records.get(state.stage.name)
     if record is None:
         return [Change("stage", state.stage.name, None, "not in that result")]
+    was = _as_built(state, record, store)
+    if was is not None:
+        return _since_build(state, was, store)
     changes = list(parameter_changes(record["parameters"], state.stage.parameters))
     if state.output is not None and content_hash(store.file(state.output.path)) != record["content"]:
         changes.append(Change("output", "contents", record["content"], content_hash(store.file(state.output.path))))
     return changes
 
 
-def _read_result(path: Path) -> dict[str, dict[str, Any]]:
+def _as_built(state: StageState, record: Mapping[str, Any], store: Store) -> Derivation | None:
+    """Return the build in this store with a record's parameters and content; of several that most like the present."""
+    found = [
+        derivation
+        for derivation in store.built(state.stage.attributes["name"])
+        if derivation.attributes["parameters"] == record["parameters"]
+        and content_hash(store.file(store.realisations[derivation.realisation()].path)) == record["content"]
+    ]
+    return max(found, key=lambda derivation: nearness(state.derivation, derivation), default=None)
+
+
+def _read_result(path: Path, graph: Graph) -> dict[str, dict[str, Any]]:
+    """Return the record of each stage of a result by name, that of the result itself among them."""
     file = path / "provenance.json" if path.is_dir() else path
     if not file.is_file():
         raise StageError(f"{path}: is neither a git revision nor a result with provenance.json", status=2)
-    return {stage["name"]: stage for stage in read_json(file)["stages"]}
+    records = {stage["name"]: stage for stage in read_json(file)["stages"]}
+    if (path / "stage.json").is_file():
+        own = {**read_json(path / "stage.json"), "content": content_hash(path)}
+        records |= {name: own for name in graph.ends if graph.stages[name].stage == own["stage"]}
+    return records
 
 
 def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], store: Store) -> None:

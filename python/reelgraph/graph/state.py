@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from reelgraph.graph.changes import matches_own_part, nearness
 from reelgraph.graph.derivation import Derivation
@@ -35,7 +36,7 @@ class StageState:
     output: ValidPath | None
     last: Derivation | None
 
-    @property
+    @cached_property
     def drv(self) -> str | None:
         """The store path of ``derivation``, which names its build log; None while an input is open."""
         return None if self.waits_for else self.derivation.path(self.stage.attributes["name"])

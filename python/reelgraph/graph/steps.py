@@ -14,7 +14,7 @@ STEPS = {
     6: "samples and report",
 }
 _STAGES = {
-    1: ("excerpt", "source", "variants", "shots", "shot-votes", "texts", "clips"),
+    1: ("excerpt", "source", "shots", "shot-votes", "texts", "fingerprints", "variants", "clips", "contact-sheet"),
     2: (
         "transcript-base",
         "transcript-disambiguate",

@@ -83,10 +83,16 @@ class Store:
 
     @cached_property
     def stage_derivations(self) -> dict[str, list[str]]:
-        """The derivations of stages by derivation name (``reel-<set>-<stage>``), the newest first."""
+        """The derivations of stages as built, needing no other, by name (``reel-<set>-<stage>``), the newest first.
+
+        A store has many more that were only evaluated: those are left out here.
+        """
         found: dict[str, list[str]] = {}
         for (path,) in self.query(
-            "select path from ValidPaths where path like '%-reel-%.drv' order by registrationTime desc, id desc"
+            "select path from ValidPaths as stage where path like '%-reel-%.drv' and not exists ("
+            " select 1 from Refs join ValidPaths as needed on needed.id = Refs.reference"
+            " where Refs.referrer = stage.id and needed.path like '%.drv'"
+            ") order by registrationTime desc, id desc"
         ):
             found.setdefault(derivation_name(path), []).append(path)
         return found

@@ -133,7 +133,8 @@ def _read_files(materials: Materials, licences: Mapping[str, Mapping[str, str]])
     for digest, entry in sorted(files_read(materials).items(), key=lambda item: (item[1]["input"], item[0])):
         role = "master" if entry["input"] in MASTERS else "model" if entry["input"] == "model" else "material"
         notes: dict[str, Any] = {"role": role, "input": entry["input"], "readBy": sorted(entry["stages"])}
-        works = sorted({work for name in entry["stages"] for work in materials.graph.stages[name].works})
+        readers = [materials.graph.stages[name] for name in entry["stages"]]
+        works = sorted({work for stage in readers for work in stage.input_works.get(entry["input"], ())})
         if role != "material" and works:
             notes["licences"] = {work: dict(licences.get(work, {})) for work in works}
         found.append(
