@@ -23,7 +23,7 @@ from reelgraph.errors import StageError
 )
 @click.option("--nix", type=click.Path(path_type=Path, exists=True), help="Folder of another Nix for the second build.")
 @click.option("--builder", metavar="URI", help="Build the second time in this store, for example ssh-ng://user@host.")
-@click.option("--jobs", type=click.IntRange(1), help="Stages at a time; else as many as fit into memory, on a builder one.")
+@click.option("--jobs", type=click.IntRange(1), help="Stages at a time; else as memory allows, on a builder one.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for audit.html and audit.json."
 )
