@@ -147,7 +147,10 @@ def test_the_whole_chain_evaluates_with_parameters_that_its_stages_take(
 
 def test_what_a_person_wrote_for_an_episode_reaches_its_stages_alone(licensed: Callable[..., Path]) -> None:
     checkout = licensed(episode(101), episode(102))
-    edges = "e: builtins.mapAttrs (_: chain: { inherit (chain.clips.edges) overrides; inherit (chain.bootstrap.edges) labels; }) e"
+    edges = (
+        "e: builtins.mapAttrs (_: chain: "
+        "{ inherit (chain.clips.edges) overrides; inherit (chain.bootstrap.edges) labels; }) e"
+    )
     assert evaluate(checkout, "iiw.episodes", edges)["iiw-101"] == {"overrides": None, "labels": None}
     for what in ("cuts/iiw-101.json", "labels/iiw-101.yaml"):
         place = checkout / "materials/training-data" / what

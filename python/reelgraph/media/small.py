@@ -21,7 +21,7 @@ CHROMA = np.rint(128 + (LEVELS - 128) * 224 / 255).astype(np.uint8)
 
 
 def small_pictures(master: Path, frames: int, width: int) -> Iterator[np.ndarray]:
-    """Yield every frame as BGR [height, width, 3], about ``width`` wide and in the film's shape; both sides are even."""
+    """Yield every frame as BGR [height, width, 3], about ``width`` wide, in the film's shape; both sides are even."""
     with open_media(master) as container:
         stream = video_stream(container, master)
         width = max(2, min(width, stream.width) // 2 * 2)

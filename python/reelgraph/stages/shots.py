@@ -59,7 +59,7 @@ class Measurements:
 
 
 class ScoringDetector(AdaptiveDetector):
-    """The AdaptiveDetector, telling the content value of the frame that it saw last, which it gets ten times as fast."""
+    """The AdaptiveDetector, telling the content value of the frame that it saw last, and getting it in one sum."""
 
     def __init__(self, **settings: float) -> None:
         super().__init__(**settings)
