@@ -158,13 +158,13 @@ def test_masters_become_clips_and_are_forgotten(licensed: Licensed) -> None:
 
 def test_a_master_in_another_language_is_compared_and_not_trained_on(licensed: Licensed) -> None:
     shots = [("moving", 60), ("moving", 50)]
-    write_film(licensed.masters / f"TST_{FIRST}_Cercles_FR.mp4", shots, size=(416, 240))
+    write_film(licensed.masters / f"TST_{FIRST}_Cercles_FR.mkv", shots, size=(832, 480))
     assert licensed.reel("build", licensed.masters)[0] == 0
     assert licensed.reel("ingest", licensed.masters)[0] == 0
     built = licensed.build("iiw.variants")
     assert built.status == 0, built.log[-3000:]
     found = json.loads((Path(json.loads(built.output)[0]["outputs"]["out"]) / "variants.json").read_text())
     verdicts = {(pair["first"], pair["second"]): pair["verdict"] for pair in found["pairs"]}
-    assert verdicts[f"tst-{FIRST}", f"tst-{FIRST}-fr"] in ("same", "variant")
+    assert verdicts[f"tst-{FIRST}", f"tst-{FIRST}-fr"] == "same"
     refused = licensed.build(f"iiw.episodes.tst-{FIRST}-fr.clips")
     assert refused.status != 0 and f"tst-{FIRST}-fr" in refused.log
