@@ -10,7 +10,6 @@
   };
   schemas = [ ];
   modules = [
-    "sheet/__init__.py"
     "sheet/sheet.html.jinja"
   ];
 }

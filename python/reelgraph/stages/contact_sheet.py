@@ -11,7 +11,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import reelgraph.sheet
 from reelgraph.files import read_json
 from reelgraph.progress import track
 from reelgraph.stage import Stage
@@ -99,7 +98,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     cut = read_json(inputs.clips / "clips.json")
     shown = view(read_json(inputs.source / "probe.json"), read_json(inputs.shots / "shots.json"), cut)
     environment = Environment(
-        loader=FileSystemLoader(Path(reelgraph.sheet.__file__).parent), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(Path(__file__).parents[1] / "sheet"), autoescape=True, undefined=StrictUndefined
     )
     page = environment.get_template("sheet.html.jinja").render(shown)
     (out / "index.html").write_text(page + "\n", encoding="utf-8")
