@@ -1,4 +1,4 @@
-# apps : { python } -> { tests, bench, run_wan22_train, reel }
+# apps : { python } -> { tests, bench, run_wan22_train, build_iiw_english_source_manifest, reel }
 #
 # `tests` and `bench` run the checkout that they are called in; `reel` is the project's own code as it was when the flake was read.
 { python }:
@@ -12,6 +12,9 @@ let
     path = ../python;
     filter = path: _: builtins.match ".*/(locks|__pycache__)(/.*)?" path == null;
   };
+  reel = name: command: app name ''
+    exec ${python.environments.cli}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.cli.main import main; main(prog_name="reel")' ${command} "$@"
+  '';
   enterCheckout = name: ''
     root=$PWD
     while [ ! -e "$root/nixw" ]; do
@@ -39,7 +42,7 @@ in
   run_wan22_train = app "run_wan22_train" ''
     exec ${python.environments.train}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.determinism import restart_in_fixed_environment; restart_in_fixed_environment(); from reelgraph.run_wan22_train import main; main(prog_name="run_wan22_train")' "$@"
   '';
-  reel = app "reel" ''
-    exec ${python.environments.cli}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.cli.main import main; main(prog_name="reel")' "$@"
-  '';
+  reel = reel "reel" "";
+  # The runbook's name for it.
+  build_iiw_english_source_manifest = reel "build_iiw_english_source_manifest" "manifest build";
 }

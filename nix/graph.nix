@@ -2,8 +2,9 @@
 #
 # THE picture: masters -> one chain an episode -> dataset -> segments of training -> checkpoint -> report.
 #
-#   specification  { name, episodes, bible, models, segments, parameters }
-#     episodes     { <id> = { master, cuts ? , scenes ? , labels ? , overrides ? , speakers ? , parameters ? { } }; }
+#   specification  { name, episodes, compared ? episodes, bible, models, segments, parameters }
+#     episodes     { <id> = { master, cuts ? , scenes ? , labels ? , overrides ? , speakers ? , bibleEpisode ? , parameters ? { } }; }
+#     compared     the same, of every master that the variants stage compares, trained on or not
 #     models       { speech, wan22, vision ? , omni ? }; without omni no line is heard twice, without vision all have labels
 #     segments     how many derivations the training is cut into
 #     parameters   { <stage> = { … }; }; an episode's own come on top
@@ -18,6 +19,7 @@
 {
   name,
   episodes,
+  compared ? episodes,
   bible,
   models,
   segments,
@@ -55,13 +57,14 @@ let
       labels ? null,
       overrides ? null,
       speakers ? null,
+      bibleEpisode ? id,
       parameters ? { },
     }:
     let
       perEpisode = stageOf id parameters;
       named = stageOf id {
-        episode-bible.episode = id;
-        episode-names.episode = id;
+        episode-bible.episode = bibleEpisode;
+        episode-names.episode = bibleEpisode;
       };
       episode_bible = named "episode-bible" { bible = theBible; };
       names = named "episode-names" { bible = theBible; };
@@ -151,11 +154,13 @@ let
     };
 
   chains = builtins.mapAttrs episode episodes;
-  each = stage: builtins.mapAttrs (_: chain: chain.${stage}) chains;
+  of = chains: stage: builtins.mapAttrs (_: chain: chain.${stage}) chains;
+  each = of chains;
 
+  seen = of (builtins.mapAttrs episode compared);
   variants = if isAsked "variants" then perDataset "variants" {
-    fingerprints = each "fingerprints";
-    texts = each "texts";
+    fingerprints = seen "fingerprints";
+    texts = seen "texts";
   } else null;
 
   package = perDataset "wan22-package" {

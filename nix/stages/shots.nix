@@ -17,6 +17,7 @@
   modules = [
     "media/frames.py"
     "media/overrides.py"
+    "media/small.py"
     "media/transitions.py"
   ];
 }

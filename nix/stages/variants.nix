@@ -10,6 +10,7 @@
   schemas = [ "variants" ];
   modules = [
     "media/fingerprints.py"
+    "media/matches.py"
     "media/variants.py"
   ];
 }

@@ -1,6 +1,8 @@
 """How fast clips are cut in one pass, beside the ffmpeg program called once a clip with the same encoder settings.
 
-PYTHONPATH=python:tests/bench python tests/bench/clips.py FILM [--ffmpeg PROGRAM]
+./nixw run .#bench -- clips FILM [--rounds 2] [--ffmpeg PROGRAM]
+
+The programs take turns. On a busy machine only processor seconds say something.
 """
 
 from __future__ import annotations
@@ -8,12 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
-from shots import PROBE, SHOTS, stage
+from child import Cost, run, stage
+from shots import PROBE, SHOTS
 
 CLIPS = {
     "fps": 24,
@@ -42,11 +43,11 @@ def program() -> str:
     return imageio_ffmpeg.get_ffmpeg_exe()
 
 
-def ffmpeg(tool: str, film: Path, clips: dict, fps: float, folder: Path) -> float:
-    """Cut every clip and its first frame with a call of its own, seeking to it first, and return the seconds."""
+def ffmpeg(tool: str, film: Path, clips: dict, fps: float, folder: Path) -> Cost:
+    """Cut every clip and its first frame with a call of its own, seeking to it first."""
     size = f"{CLIPS['width']}:{CLIPS['height']}"
     fit = f"scale={size}:force_original_aspect_ratio=increase:flags=bicubic,crop={size},fps={CLIPS['fps']}"
-    start = time.monotonic()
+    calls = []
     for clip in clips["clips"]:
         at, out = clip["start"] / fps, folder / f"{clip['id']}.mp4"
         command = [
@@ -66,27 +67,37 @@ def ffmpeg(tool: str, film: Path, clips: dict, fps: float, folder: Path) -> floa
         ]
         command += ["-c:v", "libx264", "-crf", CLIPS["crf"], "-preset", CLIPS["preset"], "-bf", 0, "-threads", 2, out]
         command += ["-map", "0:v", "-vf", fit, "-frames:v", 1, out.with_suffix(".png")]
-        subprocess.run(list(map(str, command)), check=True)
-    return time.monotonic() - start
+        calls.append(run(command))
+    seconds, processor = sum(call.seconds for call in calls), sum(call.processor for call in calls)
+    return Cost(seconds, processor, max(call.megabytes for call in calls))
 
 
 def main() -> None:
-    """Print a line for each."""
+    """Print the best of the rounds for each."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("film", type=Path)
+    arguments.add_argument("--rounds", type=int, default=2)
     arguments.add_argument("--ffmpeg", default=None)
     options = arguments.parse_args()
+    costs: dict[str, list[Cost]] = {"clips, one pass, read back": [], "ffmpeg, one call a clip": []}
     with tempfile.TemporaryDirectory() as name:
         folder, film = Path(name), options.film.resolve()
-        stage("source", folder, PROBE, master=film)
-        stage("shots", folder, {**SHOTS, "min_scene_frames": 2}, master=film, source=folder / "source")
-        ours = stage("clips", folder, CLIPS, master=film, source=folder / "source", shots=folder / "shots")
-        cut = json.loads((folder / "clips" / "clips.json").read_text())
-        fps = json.loads((folder / "source" / "probe.json").read_text())["video"]["fps"]
-        theirs = ffmpeg(options.ffmpeg or program(), film, cut, fps, folder)
+        source, shots = folder / "source", folder / "shots"
+        stage("source", "media", folder, PROBE, master=film)
+        stage("shots", "media", folder, {**SHOTS, "min_scene_frames": 2}, master=film, source=source)
+        fps = json.loads((source / "probe.json").read_text())["video"]["fps"]
+        for _ in range(options.rounds):
+            ours = stage("clips", "media", folder, CLIPS, master=film, source=source, shots=shots)
+            costs["clips, one pass, read back"].append(ours)
+            cut = json.loads((folder / "clips" / "clips.json").read_text())
+            theirs = ffmpeg(options.ffmpeg or program(), film, cut, fps, folder)
+            costs["ffmpeg, one call a clip"].append(theirs)
     count = len(cut["clips"])
-    print(f"clips in one pass, read back   {ours:8.1f} s  {count / ours:6.1f} clips/s")
-    print(f"ffmpeg, one call a clip        {theirs:8.1f} s  {count / theirs:6.1f} clips/s")
+    print(f"{count} clips{'':24}seconds  processor seconds  clips a second     MB")
+    for what, found in costs.items():
+        seconds, processor = min(cost.seconds for cost in found), min(cost.processor for cost in found)
+        memory = max(cost.megabytes for cost in found)
+        print(f"{what:30}{seconds:9.1f}{processor:19.2f}{count / seconds:16.1f}{memory:7.0f}")
 
 
 if __name__ == "__main__":

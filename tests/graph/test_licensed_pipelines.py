@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation import EvaluationError, evaluate
+from evaluation import ROOT, EvaluationError, evaluate
+
+from reelgraph.stage import validate
 
 MANIFEST = "materials/training-data/iiw_english_source_manifest.json"
 WORK = {
@@ -52,6 +54,18 @@ def licensed(checkout: Path) -> Callable[..., Path]:
         return checkout
 
     return put
+
+
+def lock_models(checkout: Path) -> None:
+    """Give the models of the licensed pipelines locks of made-up files."""
+    for name in ("whisper-large-v3-turbo", "qwen25-omni-7b", "qwen25-vl-7b", "wan22-ti2v-5b"):
+        place = checkout / f"materials/models/{name}.json"
+        model = json.loads(place.read_text())
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        files = [
+            {"path": f"{role}/{role}.bin", "role": role, "size": 1, "sha256": digest} for role in sorted(model["roles"])
+        ]
+        place.write_text(json.dumps({**model, "revision": "0" * 40, "files": files}))
 
 
 CLIPS = "builtins.mapAttrs (_: chain: chain.clips.drvPath)"
@@ -107,3 +121,57 @@ def test_titles_and_file_names_are_in_no_store_path_of_a_master(licensed: Callab
     secret = episode(101, title="The Secret Ending")
     secret["file"] = "IIW_101_The Secret Ending_EN.mov"
     assert "Secret" not in evaluate(licensed(secret), "iiw.episodes.iiw-101.master", "x: x.outPath")
+
+
+@pytest.mark.parametrize("pipeline", ["iiw", "iiw-english-smoke-video-only"])
+def test_the_whole_chain_evaluates_with_parameters_that_its_stages_take(
+    licensed: Callable[..., Path], pipeline: str
+) -> None:
+    checkout = licensed(episode(101), episode(102, bible_episode="7"), episode(101, "fr"), smoke=("iiw-102",))
+    lock_models(checkout)
+    (checkout / "materials/training-data/bible.yaml").write_text((ROOT / "materials/smoke/bible.yaml").read_text())
+    whole = evaluate(
+        checkout, pipeline, "p: { graph = p.graph; ends = map (x: x.drvPath) [ p.bundle p.variants p.dataset.wan22 ]; }"
+    )
+    assert len(whole["ends"]) == 3
+    stages = {name.rpartition("/")[2] for name in whole["graph"]}
+    assert {"clips", "caption", "reviewed", "transcript-disambiguate", "wan22-train", "samples", "report"} <= stages
+    for name, stage in whole["graph"].items():
+        validate(stage["parameters"], f"{name.rpartition('/')[2]}.parameters", name)
+    # The old bible counts its own episodes.
+    assert whole["graph"]["iiw-102/episode-bible"]["parameters"] == {"episode": "7"}
+    # What reaches the checkpoint says whose it is, and none of it is the sample film's.
+    assert whole["graph"][f"{pipeline}/checkpoint"]["parameters"]["licence"] == WORK["licence"]
+    assert "Bunny" not in json.dumps(whole["graph"])
+
+
+def test_what_a_person_wrote_for_an_episode_reaches_its_stages_alone(licensed: Callable[..., Path]) -> None:
+    checkout = licensed(episode(101), episode(102))
+    edges = (
+        "e: builtins.mapAttrs (_: chain: "
+        "{ inherit (chain.clips.edges) overrides; inherit (chain.bootstrap.edges) labels; }) e"
+    )
+    assert evaluate(checkout, "iiw.episodes", edges)["iiw-101"] == {"overrides": None, "labels": None}
+    for what in ("cuts/iiw-101.json", "labels/iiw-101.yaml"):
+        place = checkout / "materials/training-data" / what
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("{}")
+    assert evaluate(checkout, "iiw.episodes", edges) == {
+        "iiw-101": {"overrides": "iiw-101.json", "labels": "iiw-101.yaml"},
+        "iiw-102": {"overrides": None, "labels": None},
+    }
+
+
+def test_masters_that_are_not_trained_on_are_compared_too(licensed: Callable[..., Path]) -> None:
+    checkout = licensed(episode(101), episode(101, "fr"))
+    assert list(evaluate(checkout, "iiw.variants.edges.fingerprints")) == ["iiw-101", "iiw-101-fr"]
+    assert list(evaluate(checkout, "iiw.episodes", CLIPS)) == ["iiw-101"]
+
+
+def test_what_is_missing_beside_the_manifest_is_named(licensed: Callable[..., Path]) -> None:
+    checkout = licensed(episode(101))
+    with pytest.raises(EvaluationError, match=r"materials/training-data/bible\.yaml is not there"):
+        evaluate(checkout, "iiw.bible.drvPath")
+    (checkout / "materials/licences/works/iiw.json").unlink()
+    with pytest.raises(EvaluationError, match="work 'iiw' is in neither materials/licences/works"):
+        evaluate(checkout, "iiw.episodes.iiw-101.clips.drvPath")

@@ -59,6 +59,10 @@ class Licensed:
         )
         return finished.returncode, finished.stdout
 
+    def app(self, *arguments: str | Path) -> Any:
+        """Run the manifest's app of the checkout's flake, as the runbook names it."""
+        return nixw("run", f"path:{self.root}#build_iiw_english_source_manifest", "--", *arguments, cwd=self.root)
+
     def build(self, attribute: str) -> Any:
         """Build an attribute of the checkout's flake."""
         return nixw("build", "--no-link", "--json", f"path:{self.root}#{attribute}", cwd=self.root)
@@ -83,13 +87,14 @@ def licensed(checkout: Path, tmp_path: Path) -> Iterator[Licensed]:
     whole = Licensed(checkout, masters)
 
     yield whole
-    for name in (f"tst-{FIRST}", f"tst-{SECOND}"):
+    for name in (f"tst-{FIRST}", f"tst-{FIRST}-fr", f"tst-{SECOND}"):
         whole.reel("forget", name)
 
 
 def test_masters_become_clips_and_are_forgotten(licensed: Licensed) -> None:
-    status, said = licensed.reel("build", licensed.masters)
-    assert (status, "2 masters" in said) == (0, True), said
+    said = licensed.app(licensed.masters)
+    assert (said.status, "2 masters" in said.output) == (0, True), said.log
+    assert (licensed.root / "docs/internal/iiw-english-episode-source-manifest.csv").is_file()
     place = licensed.root / "materials/training-data/iiw_english_source_manifest.json"
     manifest = json.loads(place.read_text())
     manifest["smoke_subset"] = [f"tst-{SECOND}"]
@@ -116,6 +121,11 @@ def test_masters_become_clips_and_are_forgotten(licensed: Licensed) -> None:
         assert found["clips"]
         for row in found["clips"]:
             assert read_numbers(clips / row["file"]) == list(range(row["start"], row["end"]))
+        sheet = licensed.build(f"{pipeline}.episodes.{episode}.contact-sheet")
+        assert (sheet.status, sheet.built_stages) == (0, [f"{episode}-contact-sheet"]), sheet.log[-3000:]
+        page = Path(json.loads(sheet.output)[0]["outputs"]["out"])
+        assert found["clips"][0]["id"] in (page / "index.html").read_text()
+        assert (page / found["clips"][0]["file"]).read_bytes() == (clips / found["clips"][0]["file"]).read_bytes()
     # The other pipeline asks for the very same derivations.
     again = licensed.build(f"iiw.episodes.tst-{SECOND}.clips")
     assert (again.status, again.built_stages) == (0, [])
@@ -144,3 +154,17 @@ def test_masters_become_clips_and_are_forgotten(licensed: Licensed) -> None:
     assert missing == [f"tst-{FIRST}"]
     status, said = licensed.reel("forget", f"tst-{FIRST}")
     assert (status, "the store holds nothing of it" in said) == (1, True), said
+
+
+def test_a_master_in_another_language_is_compared_and_not_trained_on(licensed: Licensed) -> None:
+    shots = [("moving", 60), ("moving", 50)]
+    write_film(licensed.masters / f"TST_{FIRST}_Cercles_FR.mkv", shots, size=(832, 480))
+    assert licensed.reel("build", licensed.masters)[0] == 0
+    assert licensed.reel("ingest", licensed.masters)[0] == 0
+    built = licensed.build("iiw.variants")
+    assert built.status == 0, built.log[-3000:]
+    found = json.loads((Path(json.loads(built.output)[0]["outputs"]["out"]) / "variants.json").read_text())
+    verdicts = {(pair["first"], pair["second"]): pair["verdict"] for pair in found["pairs"]}
+    assert verdicts[f"tst-{FIRST}", f"tst-{FIRST}-fr"] == "same"
+    refused = licensed.build(f"iiw.episodes.tst-{FIRST}-fr.clips")
+    assert refused.status != 0 and f"tst-{FIRST}-fr" in refused.log

@@ -289,6 +289,29 @@ def test_status_names_what_is_missing_and_altered(checkout: Path, masters: Path)
     assert "the manifest says" in found["altered"]["iiw-102"]
 
 
+def test_the_status_of_a_thousand_masters_reads_none_of_them(checkout: Path, masters: Path, tmp_path: Path) -> None:
+    reel("build", masters)
+    whole = manifest(checkout)
+    pattern, size = whole["episodes"][0], 10 << 30
+    folder = tmp_path / "many"
+    folder.mkdir()
+    whole["episodes"], lines = [], []
+    for number in range(1000):
+        file = folder / f"IIW_{number}_Long_EN.mp4"
+        # Ten gigabytes each, of nothing: reading one would take longer than this whole file of tests.
+        with file.open("wb") as stream:
+            stream.truncate(size)
+        digest = hashlib.sha256(file.name.encode()).hexdigest()
+        names = {"id": f"iiw-{number}", "production": str(number), "file": file.name}
+        whole["episodes"].append({**pattern, **names, "bytes": size, "sha256": digest})
+        lines.append(json.dumps([str(file.resolve()), size, file.stat().st_mtime_ns, digest]))
+    write_json(checkout / "materials/training-data/iiw_english_source_manifest.json", whole)
+    (tmp_path / "cache/reelgraph/manifest/hashes.jsonl").write_text("\n".join(lines) + "\n")
+    os.utime(folder / "IIW_7_Long_EN.mp4", ns=(1, 1))
+    found = json.loads(reel("status", folder, "--json")[1])
+    assert (len(found["missing"]), list(found["altered"])) == (1000, ["iiw-7"])
+
+
 def test_the_store_path_is_the_one_that_nix_gives(checkout: Path, masters: Path) -> None:
     reel("build", masters)
     episode = manifest(checkout)["episodes"][0]

@@ -18,7 +18,8 @@ from test_shots import PARAMETERS as SHOTS_PARAMETERS
 
 from reelgraph.files import read_json, write_json
 from reelgraph.media.fingerprints import SOUND_RATE, distances, pdq, sound_signs
-from reelgraph.media.variants import REVIEW_BITS, SAME_BITS, align, compare
+from reelgraph.media.matches import SAME_BITS, longest_ascent, same_shots
+from reelgraph.media.variants import REVIEW_BITS, compare
 from reelgraph.stages import fingerprints, shots, variants
 
 RATE = 44100
@@ -117,7 +118,9 @@ def test_versions_copies_trailers_and_other_episodes_are_told_apart(compared: di
     assert verdicts["english", "french"] == "variant"
     assert verdicts["copy", "english"] == "same"
     assert verdicts["english", "other"] == verdicts["french", "other"] == "needs-a-person"
-    assert verdicts["other", "trailer"] == "different"
+    # Nothing of the trailer is in the other episode.
+    assert ("other", "trailer") not in verdicts
+    assert compared["nothing_alike"] == 10 - len(verdicts) == 1
     # What differs is the title card, and the sound says that it is a dub and no copy.
     french = pairs[frozenset(("english", "french"))]
     (card_run,) = [run for run in french["runs"] if not run["same"]]
@@ -164,13 +167,17 @@ def test_sound_is_known_again_and_other_sound_is_not() -> None:
     assert apart[0] < 0.3 < apart[1]
 
 
-@given(st.lists(st.integers(0, 6), max_size=12), st.lists(st.integers(0, 6), max_size=12))
-def test_aligned_shots_are_the_same_and_ascend(first: list[int], second: list[int]) -> None:
-    same = np.array([[a == b for b in second] for a in first], bool).reshape(len(first), len(second))
-    pairs = align(same)
-    assert all(first[row] == second[column] for row, column in pairs)
+@given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=20))
+def test_aligned_shots_are_the_same_ascend_and_are_the_most(same: set[tuple[int, int]]) -> None:
+    pairs = longest_ascent(same)
+    assert set(pairs) <= same
     for before, after in pairwise(pairs):
         assert before[0] < after[0] and before[1] < after[1]
+    # The longest list that ends at each pair, by trying every pair before it.
+    most: dict[tuple[int, int], int] = {}
+    for pair in sorted(same):
+        most[pair] = 1 + max((most[other] for other in most if other[0] < pair[0] and other[1] < pair[1]), default=0)
+    assert len(pairs) == max(most.values(), default=0)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.lists(st.integers(0, 5), min_size=1, max_size=8))
@@ -183,9 +190,83 @@ def test_runs_cover_both_episodes_from_start_to_end(first: list[int], second: li
         return {"fps": 24.0, "frames": len(plan) * 10, "shots": cut, "sound": sound}
 
     sides = episode(first), episode(second)
-    found = compare(*sides)["runs"]
+    alike = {(row, column) for row, one in enumerate(first) for column, other in enumerate(second) if one == other}
+    found = compare(*sides, alike)["runs"]
     for name, side in zip(("first", "second"), sides, strict=True):
         bounds = [run[name] for run in found]
         if bounds:
             assert [start for start, _ in bounds] == [0, *(end for _, end in bounds[:-1])]
             assert bounds[-1][1] == side["frames"]
+
+
+def made_up(random: np.random.Generator, plan: Sequence[bytes], noise: int) -> dict[str, Any]:
+    """Return fingerprints.json of an episode whose shots have the given pictures, each ``noise`` bits away."""
+    shots_found = []
+    for at, picture in enumerate(plan):
+        bits = np.unpackbits(np.frombuffer(picture, np.uint8))
+        bits[random.choice(256, noise, replace=False)] ^= 1
+        code = np.packbits(bits).tobytes().hex()
+        shots_found.append({"start": at * 48, "end": at * 48 + 48, "pdq": [code]})
+    sound = {"seconds": 0.25, "signs": random.integers(0, 1 << 16, len(plan) * 8).tolist()}
+    return {"title": "t", "language": "en", "fps": 24.0, "frames": len(plan) * 48, "shots": shots_found, "sound": sound}
+
+
+def test_a_hundred_episodes_with_their_variants_are_told_apart(run_stage: Callable[..., Path], tmp_path: Path) -> None:
+    random = np.random.default_rng(7)
+    opening = [random.bytes(32) for _ in range(6)]
+    prints: dict[str, dict[str, Any]] = {}
+    for number in range(90):
+        story = [random.bytes(32) for _ in range(100)]
+        prints[f"e{number:03}"] = made_up(random, [*opening, *story], 4)
+        if number < 9:
+            # Another title card, a scene that is cut out, another size and bit rate.
+            french = [*opening, random.bytes(32), *story[1:40], *story[44:]]
+            prints[f"e{number:03}-fr"] = made_up(random, french, 10)
+    prints["trailer"] = made_up(random, [random.bytes(32), *story[10:20:3], random.bytes(32)], 10)
+    for name, found in prints.items():
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "fingerprints.json", found)
+    inputs = {"fingerprints": {name: tmp_path / name for name in prints}, "texts": {}}
+    out = run_stage(variants.STAGE, inputs, {"languages": ["en", "fr"], "title_seconds": 90, "recurring_seconds": 5})
+    found = read_json(out / "variants.json")
+    verdicts = {(pair["first"], pair["second"]): pair["verdict"] for pair in found["pairs"]}
+    variant = {pair for pair, verdict in verdicts.items() if verdict == "variant"}
+    assert variant == {(f"e{number:03}", f"e{number:03}-fr") for number in range(9)}
+    assert {pair for pair, verdict in verdicts.items() if verdict == "needs-a-person"} == {("e089", "trailer")}
+    assert "same" not in verdicts.values()
+    assert len(found["pairs"]) + found["nothing_alike"] == 100 * 99 // 2
+    (run,) = [
+        run
+        for pair in found["pairs"]
+        if pair["first"] == "e000" and pair["second"] == "e000-fr"
+        for run in pair["runs"]
+        if run["first"][0] > 7 * 48 and not run["same"]
+    ]
+    assert run["first"] == [46 * 48, 50 * 48]
+    # The opening is kept in one episode, and dropped in every other one.
+    kept = [entry for entry in found["recurring"] if entry["keep"] == {"episode": "e000", "start": 0, "end": 288}]
+    assert len(kept) == 1 and {entry["episode"] for entry in kept[0]["drop"]} >= {
+        f"e{number:03}" for number in range(1, 90)
+    }
+
+
+def test_the_index_finds_what_comparing_all_with_all_finds() -> None:
+    random = np.random.default_rng(3)
+    pictures = [random.bytes(32) for _ in range(40)]
+    episodes = {
+        f"e{number}": made_up(random, [pictures[at] for at in random.integers(0, 40, 25)], number)
+        for number in range(8)
+    }
+    found = same_shots(episodes)
+    names = sorted(episodes)
+    for place, one in enumerate(names):
+        for other in names[place + 1 :]:
+            sides = [[shot["pdq"][0] for shot in episodes[name]["shots"]] for name in (one, other)]
+            near = {(int(row), int(column)) for row, column in np.argwhere(distances(*sides) <= SAME_BITS)}
+            assert found.get((one, other), set()) == near
+
+
+def test_pictures_that_are_not_alike_are_not_compared() -> None:
+    random = np.random.default_rng(5)
+    episodes = {f"e{number}": made_up(random, [random.bytes(32) for _ in range(100)], 0) for number in range(100)}
+    assert same_shots(episodes) == {}

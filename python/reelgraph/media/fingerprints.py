@@ -50,9 +50,8 @@ def distances(first: Iterable[str], second: Iterable[str]) -> np.ndarray:
         np.frombuffer(bytes.fromhex("".join(side)), np.uint8).reshape(-1, BITS // 8)
         for side in (list(first), list(second))
     ]
-    bits = [np.unpackbits(side, axis=1).astype(np.int32) for side in sides]
-    same = bits[0] @ bits[1].T + (1 - bits[0]) @ (1 - bits[1]).T
-    return BITS - same
+    words = [side.view(np.uint64) for side in sides]
+    return np.bitwise_count(words[0][:, None] ^ words[1][None]).sum(axis=2, dtype=np.int32)
 
 
 def sound_signs(pieces: Iterable[np.ndarray]) -> Iterator[int]:

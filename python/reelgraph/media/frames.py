@@ -68,12 +68,17 @@ def frame_rate(stream: VideoStream, path: Path) -> Fraction:
     return Fraction(rate)
 
 
-def decoded_frames(path: Path, expected: int) -> Iterator[VideoFrame]:
-    """Yield every frame in the order shown; a damaged one, or fewer or more than ``expected``, raises a StageError."""
+def decoded_frames(path: Path, expected: int, rough: bool = False) -> Iterator[VideoFrame]:
+    """Yield every frame in the order shown; a damaged one, or fewer or more than ``expected``, raises a StageError.
+
+    ``rough`` leaves the blocks of frames that no other one refers to unsmoothed: for pictures that are made small.
+    """
     count = 0
     with open_media(path) as container, reading(path):
         stream = video_stream(container, path)
         stream.codec_context.thread_count, stream.thread_type = THREADS, "AUTO"
+        if rough:
+            stream.codec_context.options = {"skip_loop_filter": "noref"}
         for frame in container.decode(stream):
             if frame.is_corrupt:
                 raise StageError(f"{path.name}: frame {count} is damaged; fetch the film again")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from reelgraph.media.fingerprints import distances
+from reelgraph.media.fingerprints import BITS, distances
+from reelgraph.media.matches import SAME_BITS, longest_ascent
 
-SAME_BITS = 31  # of 256; the same shot at another size and bit rate differs in up to 14, other shots in 46 and more
 REVIEW_BITS = 60
 SAME_SHARE = 0.98
 VARIANT_SHARE = 0.8
 CONTAINED_SHARE = 0.2
-DIFFERENT_SHARE = 0.05
 SOUND_BITS = 0.3  # of the bits of a quarter of a second; other sound differs in half of them
 SOUND_SHARE = 0.9
 SOUND_SHIFTS = 4  # encoders start a few samples early or late
@@ -30,41 +29,18 @@ class Run:
     same: bool
 
 
-def shot_distances(first: Mapping[str, Any], second: Mapping[str, Any]) -> np.ndarray:
-    """Return the smallest distance of each pair of shots [first's, second's]; 256 where one has no fingerprint."""
+def unclear_shots(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
+    """Return how many of the first's shots are neither clearly in the second nor clearly not."""
     sides = [
         [(number, value) for number, shot in enumerate(side["shots"]) for value in shot["pdq"]]
         for side in (first, second)
     ]
-    nearest = np.full((len(first["shots"]), len(second["shots"])), 256)
-    if sides[0] and sides[1]:
-        apart = distances(*([value for _, value in side] for side in sides))
-        rows, columns = (np.array([number for number, _ in side]) for side in sides)
-        np.minimum.at(nearest, (rows[:, None], columns[None, :]), apart)
-    return nearest
-
-
-def align(same: np.ndarray) -> list[tuple[int, int]]:
-    """Return the longest list of pairs of same shots that ascends in both episodes."""
-    rows, columns = same.shape
-    best = np.zeros((rows + 1, columns + 1), np.int32)
-    for row in range(rows - 1, -1, -1):
-        for column in range(columns - 1, -1, -1):
-            best[row, column] = (
-                best[row + 1, column + 1] + 1
-                if same[row, column]
-                else max(best[row + 1, column], best[row, column + 1])
-            )
-    pairs, row, column = [], 0, 0
-    while row < rows and column < columns:
-        if same[row, column] and best[row, column] == best[row + 1, column + 1] + 1:
-            pairs.append((row, column))
-            row, column = row + 1, column + 1
-        elif best[row + 1, column] >= best[row, column + 1]:
-            row += 1
-        else:
-            column += 1
-    return pairs
+    if not all(sides):
+        return 0
+    apart = distances(*([value for _, value in side] for side in sides)).min(axis=1)
+    nearest = np.full(len(first["shots"]), BITS)
+    np.minimum.at(nearest, [number for number, _ in sides[0]], apart)
+    return int(((nearest > SAME_BITS) & (nearest <= REVIEW_BITS)).sum())
 
 
 def runs(first: Mapping[str, Any], second: Mapping[str, Any], pairs: Sequence[tuple[int, int]]) -> list[Run]:
@@ -120,33 +96,32 @@ def share(side: Mapping[str, Any], matched: Sequence[bool]) -> float:
     return round(sum(length for length, yes in zip(lengths, matched, strict=True) if yes) / whole, 3) if whole else 0.0
 
 
-def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two fingerprints.json say of each other: verdict, shares, runs, sound."""
-    apart = shot_distances(first, second)
-    same = apart <= SAME_BITS
-    contained = [share(first, same.any(axis=1)), share(second, same.any(axis=0))]
-    pairs = align(same) if max(contained) >= DIFFERENT_SHARE else []
-    rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
-    ordered = [
-        share(first, [number in rows for number in range(same.shape[0])]),
-        share(second, [number in columns for number in range(same.shape[1])]),
-    ]
+def compare(first: Mapping[str, Any], second: Mapping[str, Any], same: Collection[tuple[int, int]]) -> dict[str, Any]:
+    """Return verdict, shares, runs and sound of two fingerprints.json; ``same`` are the shots that are alike."""
+    pairs = longest_ascent(same)
+    contained, ordered = (
+        [
+            share(side, [number in matched for number in range(len(side["shots"]))])
+            for side, matched in zip((first, second), map(set, zip(*found, strict=True)), strict=True)
+        ]
+        if found
+        else [0.0, 0.0]
+        for found in (same, pairs)
+    )
     found = runs(first, second, pairs) if pairs else []
-    sound = sound_share(first, second, [run for run in found if run.same])
-    unclear = int(((apart.min(axis=1) > SAME_BITS) & (apart.min(axis=1) <= REVIEW_BITS)).sum())
+    different = max(contained) < CONTAINED_SHARE
+    sound = None if different else sound_share(first, second, [run for run in found if run.same])
     if min(ordered) >= SAME_SHARE and sound is not None and sound >= SOUND_SHARE:
         verdict = "same"
     elif min(ordered) >= VARIANT_SHARE:
         verdict = "variant"
-    elif max(contained) < CONTAINED_SHARE:
-        verdict = "different"
     else:
-        verdict = "needs-a-person"
+        verdict = "different" if different else "needs-a-person"
     return {
         "verdict": verdict,
         "in_order": ordered,
         "contained": contained,
-        "unclear_shots": unclear,
+        "unclear_shots": 0 if different else unclear_shots(first, second),
         "same_sound": sound,
         "runs": [{"first": list(run.first), "second": list(run.second), "same": run.same} for run in found],
     }

@@ -14,8 +14,8 @@ from scenedetect import AdaptiveDetector, FrameTimecode
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
-from reelgraph.media.frames import SCALE_DOWN, decoded_frames, open_media, picture_filter, video_stream
 from reelgraph.media.overrides import read_overrides, shift_boundaries
+from reelgraph.media.small import small_pictures
 from reelgraph.media.transitions import NEAR_FRAMES, Pictures, Transition, network_votes, runs, transitions
 from reelgraph.progress import track
 from reelgraph.stage import Stage
@@ -59,23 +59,20 @@ class Measurements:
 
 
 class ScoringDetector(AdaptiveDetector):
-    """The AdaptiveDetector, telling the content value of the frame that it saw last."""
+    """The AdaptiveDetector, telling the content value of the frame that it saw last, and getting it in one sum."""
+
+    def __init__(self, **settings: float) -> None:
+        super().__init__(**settings)
+        self._seen: np.ndarray | None = None
 
     @property
     def content_value(self) -> float:
         """Mean absolute difference to the frame before, 0 to 255."""
         return float(self._frame_score)
 
-
-def small_pictures(master: Path, frames: int) -> Iterator[np.ndarray]:
-    """Yield every frame as a small BGR picture [height, width, 3], in which noise and grain are averaged away."""
-    with open_media(master) as container:
-        stream = video_stream(container, master)
-        width = min(DETECTION_WIDTH, stream.width)
-        size = f"{width}:{max(1, round(stream.height * width / stream.width))}:{SCALE_DOWN}"
-        shrink = picture_filter(stream, ("scale", size), ("format", "bgr24"))
-    for frame in decoded_frames(master, frames):
-        yield shrink(frame).to_ndarray()
+    def _calculate_frame_score(self, timecode: FrameTimecode, frame_img: np.ndarray) -> float:
+        seen, self._seen = self._seen, cv2.cvtColor(frame_img, cv2.COLOR_BGR2HSV)
+        return 0.0 if seen is None else cv2.norm(seen, self._seen, cv2.NORM_L1) / seen.size
 
 
 def measure(pictures: Iterator[np.ndarray], fps: float, parameters: Parameters) -> Measurements:
@@ -147,9 +144,11 @@ def describe(transition: Transition, content: list[float], sure: list[float], wi
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write shots.json and frames.json."""
+    # Its pictures are too small to share; the decoder has the other core.
+    cv2.setNumThreads(1)
     probe = read_json(inputs.source / "probe.json")
     video: dict[str, Any] = probe["video"]
-    pictures = track(small_pictures(inputs.master, video["frames"]), "shots", video["frames"], "frame")
+    pictures = track(small_pictures(inputs.master, video["frames"], DETECTION_WIDTH), "shots", video["frames"], "frame")
     found = measure(pictures, video["fps"], parameters)
     frames = len(found.luma)
     changes, sure = join(found, inputs.votes, parameters)

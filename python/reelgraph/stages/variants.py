@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from reelgraph.files import read_json, write_json
+from reelgraph.media.matches import same_shots
 from reelgraph.media.variants import compare
 from reelgraph.progress import track
 from reelgraph.stage import Stage
@@ -42,17 +42,17 @@ def titles(samples: Sequence[Mapping[str, Any]], frames: float) -> list[str]:
 def recurring(pairs: Sequence[Mapping[str, Any]], rates: Mapping[str, float], seconds: float) -> list[dict[str, Any]]:
     """Return what different episodes have in common for at least ``seconds``: the first one keeps it."""
     shared: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
-    dropped: list[tuple[str, int, int]] = []
+    dropped: dict[str, list[tuple[int, int]]] = {}
     for pair in pairs:
         if pair["verdict"] in ("same", "variant"):
             continue
         for run in pair["runs"]:
             start, end = run["first"]
-            inside = any(name == pair["first"] and first < end and start < last for name, first, last in dropped)
+            inside = any(first < end and start < last for first, last in dropped.get(pair["first"], ()))
             if run["same"] and not inside and (end - start) / rates[pair["first"]] >= seconds:
                 entry = {"episode": pair["second"], "start": run["second"][0], "end": run["second"][1]}
                 shared.setdefault((pair["first"], start, end), []).append(entry)
-                dropped.append((pair["second"], *run["second"]))
+                dropped.setdefault(pair["second"], []).append(tuple(run["second"]))
     return [
         {"keep": {"episode": name, "start": start, "end": end}, "drop": others}
         for (name, start, end), others in sorted(shared.items())
@@ -75,15 +75,20 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             "text": read,
             "text_language": guess,
         }
-    together = list(combinations(sorted(episodes), 2))
+    alike = same_shots(episodes)
     pairs = [
-        {"first": first, "second": second, **compare(episodes[first], episodes[second])}
-        for first, second in track(together, "variants", len(together), "pair")
+        {"first": first, "second": second, **compare(episodes[first], episodes[second], alike[first, second])}
+        for first, second in track(sorted(alike), "variants", max(1, len(alike)), "pair")
     ]
     rates = {name: episode["fps"] for name, episode in episodes.items()}
     write_json(
         out / "variants.json",
-        {"episodes": described, "pairs": pairs, "recurring": recurring(pairs, rates, parameters.recurring_seconds)},
+        {
+            "episodes": described,
+            "pairs": pairs,
+            "nothing_alike": len(episodes) * (len(episodes) - 1) // 2 - len(pairs),
+            "recurring": recurring(pairs, rates, parameters.recurring_seconds),
+        },
     )
 
 
