@@ -1,7 +1,6 @@
 """Exact attention on CUDA: cuDNN's, whose backward pass repeats to the bit when it is asked to.
 
 torch calls cuDNN's backward pass without asking, and refuses it where results must repeat; cuDNN's own front end asks.
-Deterministic backward passes are in cuDNN for GPUs from Hopper on.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ import torch
 
 Tensor = torch.Tensor
 HEAD_CHANNELS = (64, 128)
-FIRST_CAPABILITY = (9, 0)
+# Where this was seen to repeat.
+HOPPER = (9, 0)
 # cuDNN writes a head's whole matrix of gradients down to add it up in order, so heads are taken a few at a time.
 LARGEST_WORKSPACE = 2 << 30
 
@@ -27,7 +27,7 @@ def exact_attention(weight: Tensor, head_channels: int) -> str:
     """
     if weight.dtype != torch.bfloat16 or head_channels not in HEAD_CHANNELS:
         return "torch"
-    return "cudnn" if torch.cuda.get_device_capability(weight.device) >= FIRST_CAPABILITY else "flex"
+    return "cudnn" if torch.cuda.get_device_capability(weight.device) == HOPPER else "flex"
 
 
 @torch.library.custom_op("reelgraph::attention", mutates_args=())
