@@ -1,4 +1,4 @@
-# toolchain : { toolchain, system } -> { name, shell, loader, libraries, pythonHome, pip, certificates }
+# toolchain : { toolchain, system } -> { name, shell, loader, libraries, pythonHome, headers, pip, certificates }
 #
 # The one interface behind which both toolchains stand:
 #   name          "nixpkgs" or "embedded"
@@ -6,6 +6,7 @@
 #   loader        path of the dynamic loader that starts Python
 #   libraries     folders with the shared libraries that manylinux wheels expect
 #   pythonHome    CPython 3.11: bin/python3.11 and lib/python3.11
+#   headers       folder with Python.h and pyconfig.h of that CPython
 #   pip           what PYTHONPATH must name for `python -m pip`
 #   certificates  file of the authorities that fetches trust
 #
@@ -14,7 +15,7 @@
 if toolchain ? embedded then
   import ./embedded {
     inherit system;
-    inherit (toolchain.embedded) seed certificates;
+    inherit (toolchain.embedded) seed headers certificates;
   }
 else if toolchain ? legacyPackages.${system} then
   import ./nixpkgs.nix {

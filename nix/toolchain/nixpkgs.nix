@@ -12,6 +12,7 @@
     pkgs.glibc
   ];
   pythonHome = pkgs.python311;
+  headers = "${pkgs.python311}/include/python3.11";
   pip = "${pkgs.python311Packages.pip}/lib/python3.11/site-packages";
   certificates = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
 }

@@ -69,7 +69,7 @@ def test_both_toolchains_offer_the_same_interface() -> None:
     package = '{ type = "derivation"; outPath = "/store/x"; lib = { outPath = "/store/lib"; }; cc = { lib = "/store/lib"; }; }'
     nixpkgs = f"""let p = {package}; in {{ legacyPackages.x86_64-linux = {{
       bash = p; glibc = p; zlib = p; python311 = p; python311Packages.pip = p; cacert = p; stdenv.cc.cc.lib = p; }}; }}"""
-    embedded = '{ embedded = { seed = "/seed"; certificates = "/certificates"; }; }'
+    embedded = '{ embedded = { seed = "/seed"; headers = "/headers"; certificates = "/certificates"; }; }'
     describe = 'builtins.mapAttrs (_: value: if value ? outPath then "path" else if builtins.isString value then "path" else builtins.typeOf value)'
     kinds = [
         json.loads(

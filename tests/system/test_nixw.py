@@ -62,6 +62,28 @@ def test_without_nixpkgs_and_python_it_says_so(bare: Path) -> None:
     assert finished.stderr.startswith("nixw: neither nixpkgs nor a distribution's CPython 3.11 can be had here")
 
 
+def headers(path: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Have nixw's own function look for CPython's headers on a machine that has none installed."""
+    script = '. "$1/nix/toolchain/embedded/install.sh"; python_include "$2/none" "$2"'
+    command = ["sh", "-c", script, "sh", ROOT, folder]
+    return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True, check=False)
+
+
+def test_the_headers_of_python_are_fetched_where_they_are_not_installed(tmp_path: Path) -> None:
+    finished = headers(os.environ["PATH"], tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    include = Path(finished.stdout.strip())
+    assert (include / "python3.11/Python.h").is_file() and list(include.glob("*/python3.11/pyconfig.h"))
+
+
+def test_without_headers_of_python_and_apt_it_says_so(bare: Path) -> None:
+    finished = headers(bare, bare)
+    assert finished.returncode == 3
+    assert finished.stderr.splitlines()[1:] == [
+        "nixw: the headers of CPython 3.11 cannot be had here; install libpython3.11-dev, or make nixpkgs reachable"
+    ]
+
+
 def test_an_unknown_toolchain_is_named(bare: Path) -> None:
     (bare / "nix").symlink_to(shutil.which("nix") or "nix")
     finished = run(bare, "build", NIXW_TOOLCHAIN="conda")

@@ -1,10 +1,11 @@
-# embedded : { seed, certificates, system } -> toolchain
+# embedded : { seed, headers, certificates, system } -> toolchain
 #
 # The distribution's CPython 3.11 and C runtime, copied into the store by seed.sh. Python is started through the seed's
 # own loader, so that no binary has to be changed; its standard library is compiled once, with hashes that are not
 # checked, because the store resets modification times and every start would compile it again.
 {
   seed,
+  headers,
   certificates,
   system,
 }:
@@ -13,7 +14,7 @@ let
 in
 {
   name = "embedded";
-  inherit certificates;
+  inherit headers certificates;
   shell = "${seed}/bin/sh";
   inherit loader;
   libraries = [ "${seed}/lib" ];

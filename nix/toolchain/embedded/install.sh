@@ -18,6 +18,19 @@ install_packages() {
     fail "$sentence (apt-get's own message is above)"
 }
 
+# python_include INCLUDE FOLDER: prints INCLUDE if CPython's headers are there. Else they are unpacked in FOLDER:
+# installing them would bring those of the C library and more, and needs root.
+python_include() {
+  [ ! -e "$1/python3.11/Python.h" ] || { echo "$1"; return; }
+  say "fetching the headers of CPython 3.11"
+  download="apt-get download -q libpython3.11-dev"
+  {
+    command -v apt-get >/dev/null && cd "$2" && { $download || { [ "$(id -u)" = 0 ] && apt-get update -q && $download; }; } &&
+      dpkg-deb -x libpython3.11-dev_*.deb .
+  } >&2 || fail "the headers of CPython 3.11 cannot be had here; install libpython3.11-dev, or make nixpkgs reachable"
+  echo "$2/usr/include"
+}
+
 # Prints the store path of this machine's own CPython and C runtime, copied there when its packages changed.
 embedded_seed() {
   packages="python3.11 python3-pip-whl busybox-static ca-certificates"
@@ -30,9 +43,10 @@ embedded_seed() {
     [ -z "$missing" ] || install_packages "neither nixpkgs nor a distribution's CPython 3.11 can be had here; make nixpkgs reachable, or use Debian 12" $missing
     say "copying this machine's CPython 3.11 and C runtime into the Nix store"
     folder=$(mktemp -d)
-    sh "$root/nix/toolchain/embedded/seed.sh" "$folder" || exit 3
+    include=$(python_include /usr/include "$folder") || exit 3
+    sh "$root/nix/toolchain/embedded/seed.sh" "$folder/toolchain" "$include" || exit 3
     # A store path of this name is taken by flakes as it is; under another name every call would copy it again.
-    seed=$(nix store add-path --name source "$folder")
+    seed=$(nix store add-path --name source "$folder/toolchain")
     rm -rf "$folder"
     echo "$seed" >"$cache/seed-$state"
   fi

@@ -1,15 +1,17 @@
 #!/bin/sh
 # Copies this machine's CPython 3.11, its C runtime, pip and a static busybox into DIRECTORY: the embedded toolchain.
-# Usage: seed.sh DIRECTORY. Nothing in DIRECTORY/seed names the machine, so equal packages give equal bytes. The
-# certificates stand beside it, because only fetches see them and a renewed one must not rebuild anything.
+# Usage: seed.sh DIRECTORY INCLUDE, where INCLUDE is /usr/include or what libpython3.11-dev has for it. Nothing in
+# DIRECTORY/seed names the machine, so equal packages give equal bytes. The certificates and Python's headers stand
+# beside it, because only fetches and a compiler see them, and a renewed one must not rebuild anything else.
 set -eu
+include=$2
 seed=$1/seed
 certificates=/etc/ssl/certs/ca-certificates.crt
 stdlib=/usr/lib/python3.11
 shared=$(dirname "$(ldconfig -p | awk '$1 == "libstdc++.so.6" { print $NF; exit }')")
 
-for file in /usr/bin/python3.11 "$stdlib/os.py" /bin/busybox /usr/share/python-wheels "$shared/libc.so.6" "$certificates"; do
-  [ -e "$file" ] || { echo "nixw: $file is missing; install python3.11, python3-pip-whl, busybox-static and ca-certificates, or set NIXW_TOOLCHAIN=nixpkgs" >&2; exit 3; }
+for file in /usr/bin/python3.11 "$stdlib/os.py" /bin/busybox /usr/share/python-wheels "$shared/libc.so.6" "$certificates" "$include/python3.11/Python.h"; do
+  [ -e "$file" ] || { echo "nixw: $file is missing; install python3.11, libpython3.11-dev, python3-pip-whl, busybox-static and ca-certificates, or set NIXW_TOOLCHAIN=nixpkgs" >&2; exit 3; }
 done
 
 mkdir -p "$seed/bin" "$seed/lib" "$seed/pip"
@@ -30,6 +32,10 @@ cp -L "$(ls "$shared"/ld-linux*.so.*)" "$seed/lib/"
 for wheel in /usr/share/python-wheels/pip-*.whl; do cp "$wheel" "$seed/pip/pip.whl"; done
 chmod -R u+w,go-w "$seed"
 cp "$certificates" "$1/certificates.crt"
+cp -rL "$include/python3.11" "$1/headers"
+# Debian's pyconfig.h only includes that of the architecture.
+cp "$include/$(basename "$shared")/python3.11/pyconfig.h" "$1/headers/pyconfig.h"
+chmod -R u+w,go-w "$1/headers"
 cat > "$1/flake.nix" <<NIX
 {
   outputs = _: {
@@ -38,6 +44,11 @@ cat > "$1/flake.nix" <<NIX
         name = "reel-seed";
         path = ./seed;
         sha256 = "$(nix hash path "$seed")";
+      };
+      headers = builtins.path {
+        name = "reel-python-headers";
+        path = ./headers;
+        sha256 = "$(nix hash path "$1/headers")";
       };
       certificates = builtins.path {
         name = "reel-certificates.crt";
