@@ -18,6 +18,14 @@ let
     };
   };
   unpack = import ./unpack.nix script;
+  unpacked = list: map (wheel: unpack (fetch wheel)) (import ./lock.nix (locks + "/${system}/${list}.txt"));
+  triton = import ./triton.nix {
+    inherit script toolchain system;
+    zig = builtins.head (unpacked "compiler");
+  };
+  # What Triton lacks in a sandbox stands before it: of a file that two packages have, the first stays.
+  ready =
+    package: if builtins.match "reel-triton-[0-9].*" package.name == null then [ package ] else [ (triton package) package ];
   lists = map (file: builtins.head (builtins.match "(.*)\\.txt" file)) (
     builtins.attrNames (builtins.readDir (locks + "/${system}"))
   );
@@ -36,7 +44,7 @@ in
       inherit name;
       value = environment {
         inherit name;
-        packages = map (wheel: unpack (fetch wheel)) (import ./lock.nix (locks + "/${system}/${name}.txt"));
+        packages = builtins.concatMap ready (unpacked name);
       };
     }) lists
   );
