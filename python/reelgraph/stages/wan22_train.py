@@ -19,9 +19,10 @@ from reelgraph.train.memory import choose_recompute, explain_out_of_memory
 from reelgraph.train.model import transformer_part
 from reelgraph.train.plan import Step, read_held_out, read_recipe, read_segment, segment_file
 from reelgraph.train.processes import Processes, run_together
+from reelgraph.train.strict import compute_strictly
 from reelgraph.train.tensors import read_tensors, write_tensors
 from reelgraph.train.trainer import StepResult, Trainer, make_trainer
-from reelgraph.train.wan import compute_strictly, load_pipeline
+from reelgraph.train.wan import load_pipeline
 
 
 @dataclass(frozen=True)
