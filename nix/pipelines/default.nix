@@ -13,6 +13,7 @@ in
 {
   film = import ./film.nix arguments;
   smoke = import ./smoke.nix arguments;
+  ltx2-smoke = import ./ltx2-smoke.nix arguments;
   smoke-cuda = import ./smoke-cuda.nix arguments;
 }
 // licensed

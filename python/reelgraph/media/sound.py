@@ -15,7 +15,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
 from reelgraph.errors import StageError
-from reelgraph.media.frames import reading, video_stream
+from reelgraph.media.frames import open_media, reading, video_stream
 
 LOUDEST = 32767
 
@@ -110,3 +110,28 @@ def mix(soundtrack: Iterator[np.ndarray], lines: Sequence[Line]) -> Iterator[np.
                     )
         yield mixed.astype(np.int16)
         position = end
+
+
+def to_stereo(samples: np.ndarray, layout: str, rate: int) -> np.ndarray:
+    """Return int16 [channels, samples] of a layout as int16 [2, samples]: one channel twice, more mixed down."""
+    if samples.shape[0] == 1:
+        return np.repeat(samples, 2, axis=0)
+    if samples.shape[0] == 2 or not samples.size:
+        return samples[:2]
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="s16p", layout=layout)
+    frame.sample_rate = rate
+    resampler = integer_resampler("s16p", "stereo", rate)
+    return np.concatenate([piece.to_ndarray() for part in (frame, None) for piece in resampler.resample(part)], axis=1)
+
+
+def read_flac(path: Path, expected: int) -> tuple[np.ndarray, int]:
+    """Return a stereo FLAC's int16 [2, ``expected``] and samples a second; a StageError names a file that is not."""
+    with open_media(path) as container, reading(path):
+        stream = container.streams.audio[0]
+        frames = [frame.to_ndarray().reshape(-1, 2).T for frame in container.decode(stream)]
+        samples, rate = np.concatenate(frames, axis=1), stream.rate
+    if samples.shape[1] != expected:
+        raise StageError(
+            f"{path.name}: has {samples.shape[1]} samples, sound.json says {expected}; cut the sound again"
+        )
+    return samples, rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,8 @@ def part_files(directory: Path, description: dict[str, Any], part: str) -> list[
         if not path.is_file():
             raise StageError(f"the model lacks {path.name}, its {part}; fetch or build it again")
     return files
+
+
+def token_count(shape: Sequence[int]) -> int:
+    """Return the transformer's video tokens of latents [128, frames, height, width]; a patch is 1x1x1."""
+    return shape[1] * shape[2] * shape[3]
