@@ -15,6 +15,7 @@
     "media/frames.py"
     "train/ltx.py"
     "train/ltx_model.py"
+    "train/ltx_small.py"
     "train/strict.py"
     "train/video.py"
   ];

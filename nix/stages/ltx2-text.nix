@@ -14,6 +14,7 @@
     "train/ltx_encode.py"
     "train/ltx_model.py"
     "train/ltx_prompts.py"
+    "train/ltx_small.py"
     "train/prompts.py"
     "train/strict.py"
     "train/tensors.py"

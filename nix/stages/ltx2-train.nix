@@ -25,6 +25,7 @@
     "train/ltx_memory.py"
     "train/ltx_model.py"
     "train/ltx_padding.py"
+    "train/ltx_small.py"
     "train/ltx_trainer.py"
     "train/memory.py"
     "train/plan.py"

@@ -14,6 +14,7 @@
     "train/ltx.py"
     "train/ltx_encode.py"
     "train/ltx_model.py"
+    "train/ltx_small.py"
     "train/strict.py"
     "train/tensors.py"
     "train/video.py"

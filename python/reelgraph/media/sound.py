@@ -76,14 +76,19 @@ def soundtrack(container: InputContainer, film: Path, start: Fraction, end: Frac
     resampler = integer_resampler("s16p", stream.layout.name, stream.rate)
     zero = (picture.start_time or 0) * picture.time_base
     done, last = round(start * stream.rate), round(end * stream.rate)
+    # Matroska rounds time stamps to milliseconds; samples that follow within that belong together.
+    rounding, expected = stream.time_base * stream.rate, None
     with reading(film):
         # A second earlier, since a decoder needs what came before.
         container.seek(int(max(start + zero - 1, 0) / stream.time_base), stream=stream)
         for packet in container.demux(stream):
             for frame in decoder.decode(packet):
                 position = round((frame.pts * stream.time_base - zero) * stream.rate)
+                if expected is not None and abs(position - expected) <= rounding:
+                    position = expected
                 frame.pts = None
                 samples = np.concatenate([piece.to_ndarray() for piece in resampler.resample(frame)], axis=1)
+                expected = position + samples.shape[1]
                 if done < min(position, last):
                     yield np.zeros((stream.channels, min(position, last) - done), np.int16)
                     done = min(position, last)

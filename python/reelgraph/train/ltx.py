@@ -16,6 +16,9 @@ from diffsynth.pipelines.ltx2_audio_video import LTX2AudioVideoPipeline
 from safetensors import SafetensorError
 
 from reelgraph.errors import StageError
+
+# ltx2-tiny names its classes, and diffsynth imports them by name.
+from reelgraph.train import ltx_small  # noqa: F401
 from reelgraph.train.ltx_model import PARTS, TEXT_LENGTH, describe_ltx, part_files
 from reelgraph.train.strict import DTYPES
 
