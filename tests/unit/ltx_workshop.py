@@ -39,7 +39,7 @@ TINY = {
     "text_dim": 16,
     "text_heads": 2,
     "text_layers": 2,
-    "vae_dim": 2,
+    "vae_dim": 4,
     "audio_dim": 4,
     "vocoder_dim": 32,
 }

@@ -124,6 +124,10 @@ def check_widths(parameters: Parameters) -> None:
         raise StageError(
             f"text_dim {parameters.text_dim} over {parameters.text_heads} heads: expected an even head width"
         )
+    if parameters.vae_dim % 4:
+        raise StageError(
+            f"vae_dim {parameters.vae_dim}: the decoder folds eight channels into one; take a multiple of 4"
+        )
     if parameters.vocoder_dim % 32:
         raise StageError(f"vocoder_dim {parameters.vocoder_dim}: expected a multiple of 32")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def load_ltx(
         of_text = part == "text_encoder" and text_encoder is not None
         own = text_encoder if of_text and text_encoder is not None else directory
         description = describe_ltx(own)
+        print(f"loading {part} of {description['name']}", file=sys.stderr, flush=True)
         model = _load_part(part, part_files(own, description, part), description, device, DTYPES[dtype])
         setattr(pipe, ATTRIBUTES[part], model.eval().requires_grad_(False))
         if part == "text_encoder":
