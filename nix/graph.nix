@@ -141,6 +141,7 @@ let
         texts
         fingerprints
         clips
+        clip-sound
         contact-sheet
         bootstrap
         caption
@@ -150,7 +151,6 @@ let
       transcript-disambiguate = disambiguated;
       shot-reference = shot_reference;
       scene-context = scene_context;
-      sound = clip-sound;
     }
     // encode {
       inherit perEpisode clips reviewed;
@@ -203,7 +203,7 @@ let
     ltx2 = perDataset "ltx2-data" {
       clips = each "clips";
       captions = each "reviewed";
-      sound = soundOf "sound";
+      sound = soundOf "clip-sound";
     };
   };
   package = dataset.${family};

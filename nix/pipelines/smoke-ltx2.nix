@@ -1,4 +1,4 @@
-# ltx2-smoke : arguments of smoke.nix -> specification
+# smoke-ltx2 : arguments of smoke.nix -> specification
 #
 # The smoke pipeline with LTX-2 at toy width in Wan2.2's place: the same film, clips and captions, and their sound.
 arguments@{ mkStage, stages, ... }:
@@ -27,11 +27,11 @@ let
 in
 smoke
 // {
-  name = "ltx2-smoke";
+  name = "smoke-ltx2";
   models = removeAttrs smoke.models [ "wan22" ] // {
     ltx2 = mkStage {
       definition = stages.ltx2-tiny;
-      set = "ltx2-smoke";
+      set = "smoke-ltx2";
       inputs = { };
       parameters = {
         seed = 2;
