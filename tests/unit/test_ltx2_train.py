@@ -95,6 +95,9 @@ def test_only_the_parts_asked_for_are_loaded(workshop):
 def test_gemma_may_lie_in_a_directory_of_its_own(workshop, tmp_path):
     gemma = Path(shutil.copytree(workshop.model(), tmp_path / "gemma"))
     (gemma / "ltx-2-tiny-dev.safetensors").unlink()
+    # As a released model has it beside its shards.
+    index = "text_encoder/model.safetensors.index.json"
+    change_json(gemma / "model.json", lambda value: value["parts"]["weights"]["files"].append(index))
     model = Path(shutil.copytree(workshop.model(), tmp_path / "model"))
     shutil.rmtree(model / "text_encoder")
     change_json(model / "model.json", lambda value: value["parts"].pop("weights"))
@@ -320,7 +323,7 @@ def transformer(workshop: Workshop, sound: bool = True, recompute: str = "none")
 
 
 def test_without_a_first_frame_the_loss_is_diffsynths_own_before_its_weight(workshop):
-    """FlowMatchSFTAudioVideoLoss: mean square error of both velocities at one noise level, times a weight of its own."""
+    """FlowMatchSFTAudioVideoLoss: square error of both velocities at one noise level, times its own weight."""
     pipe = load_ltx(workshop.model(), list(PARTS), "cpu", "float32")
     one = sample(given=False, sound=True)
     ours = ltx_loss(LtxTransformer(pipe.dit, pipe.text_encoder_post_modules), one)
