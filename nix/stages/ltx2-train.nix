@@ -17,6 +17,7 @@
     "train/attention.py"
     "train/counter.py"
     "train/flow.py"
+    "train/gradients.py"
     "train/loader.py"
     "train/lora.py"
     "train/ltx.py"

@@ -14,7 +14,18 @@ STEPS = {
     6: "samples and report",
 }
 _STAGES = {
-    1: ("excerpt", "source", "shots", "shot-votes", "texts", "fingerprints", "variants", "clips", "clip-sound", "contact-sheet"),
+    1: (
+        "excerpt",
+        "source",
+        "shots",
+        "shot-votes",
+        "texts",
+        "fingerprints",
+        "variants",
+        "clips",
+        "clip-sound",
+        "contact-sheet",
+    ),
     2: (
         "transcript-base",
         "transcript-disambiguate",

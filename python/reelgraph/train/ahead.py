@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ AHEAD = 3
 
 
 class Loader(Protocol):
-    """Hands out micro steps as samples: frozen dataclasses whose tensors a loss takes."""
+    """Hands out micro steps as samples: frozen dataclasses with ``tensors()``, which a loss takes."""
 
     device: torch.device
 
@@ -48,8 +48,7 @@ def ahead(micro_steps: Iterable[MicroStep], load: Callable[[MicroStep], Any], de
 
 def each_tensor(sample: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """Return a sample with every tensor of it changed."""
-    values = {field.name: getattr(sample, field.name) for field in fields(sample)}
-    return replace(sample, **{name: change(value) for name, value in values.items() if torch.is_tensor(value)})
+    return replace(sample, **{name: change(tensor) for name, tensor in sample.tensors().items()})
 
 
 def read_encoded(episodes: Mapping[str, Path], micro_step: MicroStep, file: str, what: str) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ diffsynth's own model function runs the transformer; only what is random comes f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from diffsynth.models.ltx2_audio_vae import AudioPatchifier
@@ -41,6 +41,11 @@ class LtxSample:
     fps: float
     sound: Tensor | None = None
     sound_noise: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that are there, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if torch.is_tensor(value)}
 
 
 @dataclass(frozen=True)

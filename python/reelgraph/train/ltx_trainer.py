@@ -11,6 +11,7 @@ import torch
 from diffsynth.models.ltx2_dit import LTXModel
 
 from reelgraph.files import read_json
+from reelgraph.train.gradients import Gradients
 from reelgraph.train.lora import Parameters, inject_lora
 from reelgraph.train.ltx_flow import LtxTransformer, ltx_loss
 from reelgraph.train.ltx_loader import LtxLoader
@@ -47,4 +48,6 @@ def make_ltx_trainer(
     weight = transformer.dit.patchify_proj.weight
     fps = {episode: read_json(path / "latents.json")["fps"] for episode, path in video.items()}
     loader = LtxLoader(video, sound, text, fps, weight.device, weight.dtype)
-    return Trainer(partial(ltx_loss, transformer), optimizer, loader, processes, recipe["gradient_clip"])
+    # The connectors ask the GPU how many tokens are real, which a recording cannot.
+    gradients = Gradients(partial(ltx_loss, transformer), optimizer.param_groups[0]["params"], recorded=False)
+    return Trainer(gradients, optimizer, loader, processes, recipe["gradient_clip"])

@@ -113,7 +113,7 @@ def make_trainer(
     recompute: str,
     profile: str,
 ) -> Trainer:
-    """Return the trainer for a Wan transformer that carries the LoRA; on CUDA compiled and, if exact, able to repeat."""
+    """Return the trainer for a Wan transformer that carries the LoRA; compiled on CUDA, and exact if asked."""
     weight = dit.patch_embedding.weight
     attention = "torch"
     if weight.is_cuda and profile == "exact":
