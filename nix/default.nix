@@ -45,6 +45,7 @@ let
   pipelines = builtins.mapAttrs (_: mkPipeline) specifications;
   packages = {
     wan22-smoke = pipelines.smoke.bundle;
+    ltx2-smoke = pipelines.smoke-ltx2.bundle;
     wan22-smoke-cuda = pipelines.smoke-cuda.bundle;
     default = pipelines.smoke.bundle;
   };

@@ -5,7 +5,8 @@
 #   specification  { name, episodes, compared ? episodes, bible, models, segments, parameters }
 #     episodes     { <id> = { master, cuts ? , scenes ? , labels ? , overrides ? , speakers ? , bibleEpisode ? , parameters ? { } }; }
 #     compared     the same, of every master that the variants stage compares, trained on or not
-#     models       { speech, wan22, vision ? , omni ? }; without omni no line is heard twice, without vision all have labels
+#     models       { speech, wan22 or ltx2, text_encoder ? , vision ? , omni ? }; without omni no line is heard twice, without
+#                  vision all have labels; text_encoder is Gemma where ltx2 does not hold it
 #     segments     how many derivations the training is cut into
 #     parameters   { <stage> = { … }; }; an episode's own come on top
 #     confidential whether what is made of the masters stays out of binary caches; no by default
@@ -45,6 +46,11 @@ let
     };
   perDataset = stageOf name { };
   isAsked = stage: parameters ? ${stage};
+
+  # Which model is trained decides how clips and captions are encoded; the plan and the trainer are the same.
+  family = if models ? ltx2 then "ltx2" else "wan22";
+  model = models.${family};
+  text_encoder = models.text_encoder or null;
 
   theBible = perDataset "bible" { inherit bible; };
 
@@ -112,6 +118,7 @@ let
         # Pictures are looked at only where no person has said what the scenes are.
         // (if scenes == null then { inherit clips shots; } else { })
       );
+      clip-sound = whereAsked "clip-sound" { inherit master clips; };
       contact-sheet = whereAsked "contact-sheet" { inherit source shots clips; };
       bootstrap = perEpisode "bootstrap" { inherit clips shots labels; };
       caption = perEpisode "caption" {
@@ -134,6 +141,7 @@ let
         texts
         fingerprints
         clips
+        clip-sound
         contact-sheet
         bootstrap
         caption
@@ -143,15 +151,37 @@ let
       transcript-disambiguate = disambiguated;
       shot-reference = shot_reference;
       scene-context = scene_context;
-      latents = perEpisode "wan22-latents" {
-        inherit clips;
-        model = models.wan22;
-      };
-      text = perEpisode "wan22-text" {
-        captions = reviewed;
-        model = models.wan22;
-      };
+    }
+    // encode {
+      inherit perEpisode clips reviewed;
+      sound = clip-sound;
     };
+
+  encode =
+    {
+      perEpisode,
+      clips,
+      reviewed,
+      sound,
+    }:
+    {
+      wan22 = {
+        latents = perEpisode "wan22-latents" { inherit clips model; };
+        text = perEpisode "wan22-text" {
+          captions = reviewed;
+          inherit model;
+        };
+      };
+      ltx2 = {
+        latents = perEpisode "ltx2-video-latents" { inherit clips model; };
+        audio-latents = if sound == null then null else perEpisode "ltx2-audio-latents" { inherit sound model; };
+        text = perEpisode "ltx2-text" {
+          captions = reviewed;
+          inherit model text_encoder;
+        };
+      };
+    }
+    .${family};
 
   chains = builtins.mapAttrs episode episodes;
   of = chains: stage: builtins.mapAttrs (_: chain: chain.${stage}) chains;
@@ -163,29 +193,40 @@ let
     texts = seen "texts";
   } else null;
 
-  package = perDataset "wan22-package" {
-    clips = each "clips";
-    captions = each "reviewed";
+  # For the whole set or for none of it.
+  soundOf = stage: if isAsked "clip-sound" then each stage else { };
+  dataset = {
+    wan22 = perDataset "wan22-package" {
+      clips = each "clips";
+      captions = each "reviewed";
+    };
+    ltx2 = perDataset "ltx2-data" {
+      clips = each "clips";
+      captions = each "reviewed";
+      sound = soundOf "clip-sound";
+    };
   };
+  package = dataset.${family};
   encoded = {
     latents = each "latents";
     text = each "text";
-  };
-  plan = perDataset "wan22-plan" (encoded // { inherit package; });
+  }
+  // (if family == "ltx2" then { sound = soundOf "audio-latents"; } else { });
+  plan = perDataset "${family}-plan" (encoded // { inherit package; });
 
   segment =
     index:
     let
       perSegment = stageOf "${name}-segment-${toString index}" {
         segment-plan.segment = index;
-        wan22-train.segment = index;
+        "${family}-train".segment = index;
       };
     in
-    perSegment "wan22-train" (
+    perSegment "${family}-train" (
       encoded
       // {
         plan = perSegment "segment-plan" { inherit plan; };
-        model = models.wan22;
+        inherit model;
         previous = if index == 0 then null else trained.${toString (index - 1)};
       }
     );
@@ -205,13 +246,21 @@ let
   );
   checkpoint = perDataset "checkpoint" {
     segments = numbered;
-    inherit plan package;
-    model = models.wan22;
+    inherit plan package model;
   };
-  samples = perDataset "samples" {
-    inherit checkpoint package;
-    model = models.wan22;
-  };
+  samples =
+    {
+      wan22 = perDataset "samples" { inherit checkpoint package model; };
+      ltx2 = perDataset "ltx2-samples" {
+        inherit
+          checkpoint
+          package
+          model
+          text_encoder
+          ;
+      };
+    }
+    .${family};
   report = perDataset "report" {
     source = each "source";
     shots = each "shots";
@@ -223,8 +272,8 @@ let
       plan
       checkpoint
       samples
+      model
       ;
-    model = models.wan22;
   };
 
   provenance = closure [
@@ -245,10 +294,11 @@ in
 {
   episodes = chains;
   bible = theBible;
-  dataset.wan22 = package;
-  model = models.wan22;
+  inherit dataset model;
   latents = links "${name}-latents" encoded.latents // encoded.latents;
   text = links "${name}-text" encoded.text // encoded.text;
+  # What was encoded, as the model's own trainer reads it.
+  preprocess = if family == "ltx2" then perDataset "ltx2-preprocess" (encoded // { inherit package; }) else null;
   segments = trained;
   inherit
     variants

@@ -5,7 +5,8 @@
 #
 #   definition  one file of nix/stages: { name, kind, environment, inputs, modules, outputs, cuda ? false }, and confidential ? false
 #   set         what the stage is about, an episode or a pipeline: part of the name
-#   inputs      attribute set of stages or files; an attribute set of them where the definition says `{ each = kind; }`
+#   inputs      attribute set of stages or files; an attribute set of them where the definition says `{ each = kind; }`;
+#               a list of kinds where one of several will do
 #   parameters  checked against schemas/<name>.parameters.json before any work
 #
 # Example: mkStage { definition = stages.shots; set = "episode-1"; inputs = { inherit master source; }; parameters = { … }; }
@@ -75,6 +76,10 @@ let
         throw "reelgraph: stage '${definition.name}' of '${set}': input '${name}' must be an attribute set of stages of kind '${kind.each}', not ${describe value}"
     else if builtins.isAttrs kind && kind ? optional then
       if value == null then null else check definition set name kind.optional value
+    else if builtins.isList kind then
+      check definition set name (
+        if builtins.elem (value.kind or null) kind then value.kind else builtins.concatStringsSep "' or '" kind
+      ) value
     else if kind == "any" then
       "${value}"
     else if kind == "file" && !(builtins.isAttrs value && value ? kind) then

@@ -213,8 +213,8 @@ builtins.mapAttrs (_: complete) {
     after = [ "train:step2-reviewed" ];
   };
   "train:step3-ltx2-data" = {
-    description = "Package clips and captions as the LTX-2 trainer reads them.";
-    stages = [ "ltx2-data" ];
+    description = "Package clips, their sound and captions as the LTX-2 trainer reads them.";
+    stages = [ "clip-sound" "ltx2-data" ];
     after = [ "train:step2-reviewed" ];
   };
 
@@ -226,7 +226,7 @@ builtins.mapAttrs (_: complete) {
   };
   "train:step4-ltx2-preprocess" = {
     description = "Encode clips, sound and captions for LTX-2, once.";
-    stages = [ "ltx2-preprocess" ];
+    stages = [ "ltx2-video-latents" "ltx2-audio-latents" "ltx2-text" "ltx2-preprocess" ];
     after = [ "train:step3-ltx2-data" ];
     needs = [ "gpu" ];
   };
@@ -242,17 +242,22 @@ builtins.mapAttrs (_: complete) {
     after = [ "train:step5-wan22-plan" ];
     needs = [ "gpu" ];
   };
+  "train:step5-ltx2-plan" = {
+    description = "Write every step of the LTX-2 training down before any GPU is used.";
+    stages = [ "ltx2-plan" ];
+    after = [ "train:step3-ltx2-data" "train:step4-ltx2-preprocess" ];
+  };
   "train:step5-ltx2-train" = {
-    description = "Train the LTX-2 LoRA in segments.";
-    stages = [ "ltx2-train" ];
-    after = [ "train:step4-ltx2-preprocess" ];
+    description = "Train the LTX-2 LoRA in segments; a killed run goes on from the last finished one.";
+    stages = [ "segment-plan" "ltx2-train" "checkpoint" ];
+    after = [ "train:step5-ltx2-plan" ];
     needs = [ "gpu" ];
   };
 
   "train:step6-samples" = {
     description = "Make images and videos with the checkpoint.";
-    stages = [ "samples" ];
-    after = [ "train:step5-wan22-train" ];
+    stages = [ "samples" "ltx2-samples" ];
+    after = [ "train:step5-wan22-train" "train:step5-ltx2-train" ];
     needs = [ "gpu" ];
   };
   "train:step6-report" = {

@@ -12,7 +12,9 @@ let
 in
 {
   film = import ./film.nix arguments;
+  film-ltx2 = import ./ltx2.nix arguments "film-ltx2" (import ./film.nix arguments);
   smoke = import ./smoke.nix arguments;
+  smoke-ltx2 = import ./smoke-ltx2.nix arguments;
   smoke-cuda = import ./smoke-cuda.nix arguments;
 }
 // licensed

@@ -1,4 +1,4 @@
-# licensed : { stages, models, master, ... } -> manifest -> { iiw, iiw-english-smoke-video-only }
+# licensed : { stages, models, master, ... } -> manifest -> { iiw, iiw-ltx2, iiw-english-smoke-video-only }
 #
 # The film pipeline's graph on the masters of the source manifest, and the same on the few that its smoke_subset names.
 # What is cut from these masters is asked of no cache. What a person wrote for an episode lies in
@@ -163,6 +163,11 @@ in
     episodes = trained;
     epochs = 5;
   };
+  iiw-ltx2 = import ./ltx2.nix arguments "iiw-ltx2" (specification {
+    name = "iiw-ltx2";
+    episodes = trained;
+    epochs = 3;
+  });
   iiw-english-smoke-video-only = specification {
     name = "iiw-english-smoke-video-only";
     episodes = builtins.filter isInSubset trained;

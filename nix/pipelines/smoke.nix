@@ -163,6 +163,13 @@ in
       fps = 24;
       side_multiple = 32;
     };
+    # The sound goes with the clips for LTX-2; Wan2.2 has none.
+    clip-sound = { };
+    ltx2-data = {
+      name = "big-buck-bunny-smoke";
+      trigger = "";
+      fps = 24;
+    };
     wan22-latents = {
       device = "cpu";
       dtype = "float32";

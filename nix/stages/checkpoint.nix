@@ -4,10 +4,22 @@
   kind = "checkpoint";
   environment = "train";
   inputs = {
-    segments.each = "wan22-segment";
-    plan = "wan22-plan";
-    package = "wan22-package";
-    model = "wan22-model";
+    segments.each = [
+      "wan22-segment"
+      "ltx2-segment"
+    ];
+    plan = [
+      "wan22-plan"
+      "ltx2-plan"
+    ];
+    package = [
+      "wan22-package"
+      "ltx2-package"
+    ];
+    model = [
+      "wan22-model"
+      "ltx2-model"
+    ];
   };
   schemas = [ "checkpoint" ];
   modules = [

@@ -9,11 +9,20 @@
     clips.each = "clips";
     transcript.each = "transcript";
     captions.each = "reviewed";
-    package = "wan22-package";
-    plan = "wan22-plan";
+    package = [
+      "wan22-package"
+      "ltx2-package"
+    ];
+    plan = [
+      "wan22-plan"
+      "ltx2-plan"
+    ];
     checkpoint = "checkpoint";
     samples = "samples";
-    model = "wan22-model";
+    model = [
+      "wan22-model"
+      "ltx2-model"
+    ];
   };
   schemas = [ "stage" ];
   modules = [

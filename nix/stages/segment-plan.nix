@@ -3,7 +3,10 @@
   name = "segment-plan";
   kind = "segment-plan";
   environment = "runner";
-  inputs.plan = "wan22-plan";
+  inputs.plan = [
+    "wan22-plan"
+    "ltx2-plan"
+  ];
   schemas = [ ];
   modules = [ ];
 }

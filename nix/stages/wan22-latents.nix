@@ -13,6 +13,7 @@
     "media/frames.py"
     "train/encode.py"
     "train/model.py"
+    "train/strict.py"
     "train/tensors.py"
     "train/video.py"
     "train/wan.py"

@@ -17,6 +17,7 @@
     "train/estimates.json"
     "train/estimates.py"
     "train/plan.py"
+    "train/planning.py"
     "train/prompts.py"
     "train/schedule.py"
   ];

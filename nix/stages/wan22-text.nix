@@ -12,6 +12,7 @@
     "train/encode.py"
     "train/model.py"
     "train/prompts.py"
+    "train/strict.py"
     "train/tensors.py"
     "train/wan.py"
   ];

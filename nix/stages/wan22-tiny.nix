@@ -8,6 +8,8 @@
   modules = [
     "train/counter.py"
     "train/model.py"
+    "train/random_weights.py"
+    "train/strict.py"
     "train/tensors.py"
     "train/tokenizer.py"
     "train/wan.py"

@@ -12,6 +12,7 @@
   };
   schemas = [ "state" ];
   modules = [
+    "train/ahead.py"
     "train/attention.py"
     "train/counter.py"
     "train/flow.py"
@@ -23,6 +24,8 @@
     "train/plan.py"
     "train/processes.py"
     "train/schedule.py"
+    "train/segment.py"
+    "train/strict.py"
     "train/tensors.py"
     "train/trainer.py"
     "train/transformer.py"

@@ -37,9 +37,10 @@ from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.lora import TARGET_LAYERS, inject_lora, make_optimizer
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.processes import Processes
+from reelgraph.train.strict import compute_strictly
 from reelgraph.train.tensors import write_tensors
 from reelgraph.train.trainer import make_trainer
-from reelgraph.train.wan import SmallWanVideoVAE38, compute_strictly
+from reelgraph.train.wan import SmallWanVideoVAE38
 
 GIB = 1 << 30
 RECIPE = {"gradient_clip": 1.0, "timestep_shift": 5.0}

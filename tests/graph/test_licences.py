@@ -152,6 +152,33 @@ def test_a_target_with_real_ltx_weights_is_refused_with_the_clause(checkout: Pat
     assert evaluate(checkout, "smoke.checkpoint.drvPath").endswith("-reel-smoke-checkpoint.drv")
 
 
+REAL_LTX2 = ["latents", "text", "plan", "preprocess", "segments.0", "checkpoint", "samples", "bundle"]
+
+
+def test_every_ltx2_target_with_real_weights_is_refused_with_the_clause_and_what_would_lift_it(checkout: Path) -> None:
+    for model in ("ltx2", "gemma3-12b"):
+        lock(checkout, model)
+    for target in REAL_LTX2:
+        said = refusal(checkout, f"film-ltx2.{target}")
+        assert "reaches model 'ltx2' (LTX-2 19B, LTX-2 Community License Agreement (January 5, 2026))" in said, target
+        assert "free only below 10000000 USD of yearly revenue, and the profile does not state ours (section 2)" in said
+        assert "lifted by the agreement 'lightricks-ltx-2' with Lightricks in the profile's agreements" in said
+    # Neither clips nor the package reach any weights.
+    assert evaluate(checkout, "film-ltx2.dataset.ltx2.drvPath").endswith("-reel-film-ltx2-ltx2-data.drv")
+    edit(checkout / "materials/profile.json", agreements={"lightricks-ltx-2": "the safe"})
+    # Its text encoder's terms are a gate of their own.
+    assert "nobody has read its licence yet (Gemma Terms of Use)" in refusal(checkout, "film-ltx2.text")
+    edit(checkout / "materials/licences/terms/gemma.json", checked=True)
+    for target in REAL_LTX2:
+        assert evaluate(checkout, f"film-ltx2.{target}.drvPath").endswith(".drv")
+
+
+def test_the_toy_ltx2_is_under_no_licence_of_the_real_one(checkout: Path) -> None:
+    works = evaluate(checkout, "smoke-ltx2.stages", "builtins.mapAttrs (_: stage: stage.works)")
+    assert not any({"ltx2", "gemma3-12b"} & set(reached) for reached in works.values())
+    assert works["smoke-ltx2/ltx2-tiny"] == []
+
+
 def test_an_unlocked_model_says_to_lock_it(checkout: Path) -> None:
     edit(checkout / "materials/models/wan22-ti2v-5b.json", revision=None, files=[])
     said = refusal(checkout, "models.wan22-ti2v-5b")

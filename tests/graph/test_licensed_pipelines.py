@@ -175,3 +175,16 @@ def test_what_is_missing_beside_the_manifest_is_named(licensed: Callable[..., Pa
     (checkout / "materials/licences/works/iiw.json").unlink()
     with pytest.raises(EvaluationError, match="work 'iiw' is in neither materials/licences/works"):
         evaluate(checkout, "iiw.episodes.iiw-101.clips.drvPath")
+
+
+def test_ltx2_on_the_licensed_masters_has_clips_with_sound_and_is_refused_at_its_weights(
+    licensed: Callable[..., Path],
+) -> None:
+    checkout = licensed(episode(101), episode(102))
+    lock_models(checkout)
+    (checkout / "materials/training-data/bible.yaml").write_text((ROOT / "materials/smoke/bible.yaml").read_text())
+    assert evaluate(checkout, "iiw-ltx2.episodes", CLIPS) == evaluate(checkout, "iiw.episodes", CLIPS)
+    sound = evaluate(checkout, "iiw-ltx2.episodes", "builtins.mapAttrs (_: chain: chain.clip-sound.kind)")
+    assert sound == {"iiw-101": "clip-sound", "iiw-102": "clip-sound"}
+    with pytest.raises(EvaluationError, match="free only below 10000000 USD of yearly revenue"):
+        evaluate(checkout, "iiw-ltx2.checkpoint.drvPath")

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 STUBS = """
   stages = {
     picky = { name = "shots"; kind = "shots"; environment = "media"; inputs = { source = "source"; }; schemas = [ ]; modules = [ ]; };
+    either = { name = "shots"; kind = "shots"; environment = "media"; inputs.plan = [ "wan22-plan" "ltx2-plan" ]; schemas = [ ]; modules = [ ]; };
     many = { name = "shots"; kind = "shots"; environment = "media"; inputs.clips.each = "clips"; schemas = [ ]; modules = [ ]; };
   };
   mkStage = import ./nix/stage.nix {
@@ -56,6 +57,11 @@ def nix(expression: str) -> subprocess.CompletedProcess[str]:
             "input 'clips' must be an attribute set of stages of kind 'clips'",
         ),
         ("many", '{ clips.one = { kind = "shots"; }; }', "input 'clips.one' must be a stage of kind 'clips'"),
+        (
+            "either",
+            '{ plan = { kind = "clips"; }; }',
+            "input 'plan' must be a stage of kind 'wan22-plan' or 'ltx2-plan', not a stage of kind 'clips'",
+        ),
     ],
 )
 def test_a_wrong_edge_names_stage_input_and_kind(definition: str, inputs: str, sentence: str) -> None:

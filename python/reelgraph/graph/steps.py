@@ -14,7 +14,18 @@ STEPS = {
     6: "samples and report",
 }
 _STAGES = {
-    1: ("excerpt", "source", "shots", "shot-votes", "texts", "fingerprints", "variants", "clips", "contact-sheet"),
+    1: (
+        "excerpt",
+        "source",
+        "shots",
+        "shot-votes",
+        "texts",
+        "fingerprints",
+        "variants",
+        "clips",
+        "clip-sound",
+        "contact-sheet",
+    ),
     2: (
         "transcript-base",
         "transcript-disambiguate",
@@ -28,8 +39,8 @@ _STAGES = {
         "reviewed",
     ),
     3: ("wan22-package", "ltx2-data"),
-    4: ("wan22-latents", "wan22-text", "ltx2-preprocess"),
-    5: ("wan22-plan", "segment-plan", "wan22-train", "ltx2-plan", "ltx2-train", "checkpoint", "ltx2-checkpoint"),
+    4: ("wan22-latents", "wan22-text", "ltx2-video-latents", "ltx2-audio-latents", "ltx2-text", "ltx2-preprocess"),
+    5: ("wan22-plan", "segment-plan", "wan22-train", "ltx2-plan", "ltx2-train", "checkpoint"),
     6: ("samples", "ltx2-samples", "report", "bundle"),
 }
 _STEP_OF = {stage: step for step, stages in _STAGES.items() for stage in stages}

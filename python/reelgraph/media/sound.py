@@ -15,7 +15,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
 from reelgraph.errors import StageError
-from reelgraph.media.frames import reading, video_stream
+from reelgraph.media.frames import open_media, reading, video_stream
 
 LOUDEST = 32767
 
@@ -76,14 +76,19 @@ def soundtrack(container: InputContainer, film: Path, start: Fraction, end: Frac
     resampler = integer_resampler("s16p", stream.layout.name, stream.rate)
     zero = (picture.start_time or 0) * picture.time_base
     done, last = round(start * stream.rate), round(end * stream.rate)
+    # Matroska rounds time stamps to milliseconds; samples that follow within that belong together.
+    rounding, expected = stream.time_base * stream.rate, None
     with reading(film):
         # A second earlier, since a decoder needs what came before.
         container.seek(int(max(start + zero - 1, 0) / stream.time_base), stream=stream)
         for packet in container.demux(stream):
             for frame in decoder.decode(packet):
                 position = round((frame.pts * stream.time_base - zero) * stream.rate)
+                if expected is not None and abs(position - expected) <= rounding:
+                    position = expected
                 frame.pts = None
                 samples = np.concatenate([piece.to_ndarray() for piece in resampler.resample(frame)], axis=1)
+                expected = position + samples.shape[1]
                 if done < min(position, last):
                     yield np.zeros((stream.channels, min(position, last) - done), np.int16)
                     done = min(position, last)
@@ -110,3 +115,28 @@ def mix(soundtrack: Iterator[np.ndarray], lines: Sequence[Line]) -> Iterator[np.
                     )
         yield mixed.astype(np.int16)
         position = end
+
+
+def to_stereo(samples: np.ndarray, layout: str, rate: int) -> np.ndarray:
+    """Return int16 [channels, samples] of a layout as int16 [2, samples]: one channel twice, more mixed down."""
+    if samples.shape[0] == 1:
+        return np.repeat(samples, 2, axis=0)
+    if samples.shape[0] == 2 or not samples.size:
+        return samples[:2]
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="s16p", layout=layout)
+    frame.sample_rate = rate
+    resampler = integer_resampler("s16p", "stereo", rate)
+    return np.concatenate([piece.to_ndarray() for part in (frame, None) for piece in resampler.resample(part)], axis=1)
+
+
+def read_flac(path: Path, expected: int) -> tuple[np.ndarray, int]:
+    """Return a stereo FLAC's int16 [2, ``expected``] and samples a second; a StageError names a file that is not."""
+    with open_media(path) as container, reading(path):
+        stream = container.streams.audio[0]
+        frames = [frame.to_ndarray().reshape(-1, 2).T for frame in container.decode(stream)]
+        samples, rate = np.concatenate(frames, axis=1), stream.rate
+    if samples.shape[1] != expected:
+        raise StageError(
+            f"{path.name}: has {samples.shape[1]} samples, sound.json says {expected}; cut the sound again"
+        )
+    return samples, rate

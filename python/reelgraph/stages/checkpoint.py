@@ -21,6 +21,8 @@ from reelgraph.train.plan import segment_file
 from reelgraph.train.tensors import read_tensors, write_tensors
 
 COMFYUI_PREFIX = "diffusion_model."
+# Of Wan's transformer and of LTX-2's; the moments beside the weights have prefixes of their own.
+BLOCKS = ("blocks.", "transformer_blocks.")
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     states = check_segments(inputs.segments, inputs.plan)
     last = inputs.segments[f"{len(states) - 1:02d}"]
     weights = {
-        name: tensor for name, tensor in read_tensors(last / "state.safetensors").items() if name.startswith("blocks.")
+        name: tensor for name, tensor in read_tensors(last / "state.safetensors").items() if name.startswith(BLOCKS)
     }
     check_weights(weights)
     # One segment that need not come out the same is enough for the whole to need not either.

@@ -15,8 +15,9 @@ from reelgraph.files import read_json, write_json
 from reelgraph.progress import track
 from reelgraph.stage import Stage
 from reelgraph.train.model import describe_model, transformer_parts
+from reelgraph.train.strict import compute_strictly
 from reelgraph.train.video import write_video
-from reelgraph.train.wan import compute_strictly, load_pipeline
+from reelgraph.train.wan import load_pipeline
 
 
 @dataclass(frozen=True)

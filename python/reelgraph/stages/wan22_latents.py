@@ -14,9 +14,10 @@ from reelgraph.progress import track
 from reelgraph.stage import Stage
 from reelgraph.train.encode import encode_condition, encode_video
 from reelgraph.train.model import describe_model
+from reelgraph.train.strict import compute_strictly
 from reelgraph.train.tensors import write_tensors
 from reelgraph.train.video import read_frames
-from reelgraph.train.wan import compute_strictly, load_pipeline
+from reelgraph.train.wan import load_pipeline
 
 
 @dataclass(frozen=True)

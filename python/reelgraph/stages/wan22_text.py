@@ -14,8 +14,9 @@ from reelgraph.progress import track
 from reelgraph.stage import Stage
 from reelgraph.train.encode import encode_prompt
 from reelgraph.train.prompts import prompt_hash, prompt_of
+from reelgraph.train.strict import compute_strictly
 from reelgraph.train.tensors import write_tensors
-from reelgraph.train.wan import compute_strictly, load_pipeline
+from reelgraph.train.wan import load_pipeline
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ It exists so that the code which trains the released model runs in minutes on a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from reelgraph.errors import StageError
 from reelgraph.files import write_json
 from reelgraph.stage import Stage
-from reelgraph.train.counter import draw_normal
 from reelgraph.train.model import TOKENIZER_DIRECTORY
+from reelgraph.train.random_weights import random_weights
 from reelgraph.train.tensors import write_tensors
 from reelgraph.train.tokenizer import small_tokenizer
 from reelgraph.train.wan import SmallWanVideoVAE, SmallWanVideoVAE38
@@ -66,22 +64,6 @@ class Parameters:
     text_heads: int
     text_layers: int
     vae_dim: int
-
-
-def random_weights(build: Callable[[], torch.nn.Module], seed: int, part: str) -> dict[str, torch.Tensor]:
-    """Return float32 weights for the module that ``build`` makes, each drawn by its name and scaled by its fan-in."""
-    with torch.device("meta"):
-        shapes = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
-    weights = {}
-    for name, shape in shapes.items():
-        if name.endswith("bias"):
-            weights[name] = torch.zeros(shape)
-        elif name.endswith("gamma") or len(shape) == 1:
-            weights[name] = torch.ones(shape)
-        else:
-            fan_in = 1 if "token_embedding" in name else shape[-1] if "modulation" in name else prod(shape[1:])
-            weights[name] = torch.from_numpy(draw_normal(shape, seed, part, name)) * fan_in**-0.5
-    return weights
 
 
 def check_widths(parameters: Parameters) -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from reelgraph.errors import StageError
-from reelgraph.files import file_hash, read_json, write_json
-from reelgraph.progress import Progress, progress
 from reelgraph.stage import Stage
-from reelgraph.train.lora import export_state, import_state, inject_lora, make_optimizer
+from reelgraph.train.lora import inject_lora
 from reelgraph.train.memory import choose_recompute, explain_out_of_memory
 from reelgraph.train.model import transformer_part
-from reelgraph.train.plan import Step, read_held_out, read_recipe, read_segment, segment_file
-from reelgraph.train.processes import Processes, run_together
-from reelgraph.train.tensors import read_tensors, write_tensors
-from reelgraph.train.trainer import StepResult, Trainer, make_trainer
-from reelgraph.train.wan import compute_strictly, load_pipeline
+from reelgraph.train.plan import Step
+from reelgraph.train.processes import Processes
+from reelgraph.train.segment import Prepared, run_segment
+from reelgraph.train.trainer import Trainer, make_trainer
+from reelgraph.train.wan import load_pipeline
 
 
 @dataclass(frozen=True)
@@ -47,107 +44,26 @@ class Parameters:
     processes: int
 
 
-def check_chain(previous: Path | None, segment: int, first: int, recipe: str) -> None:
-    """Raise a StageError unless ``previous`` is the segment before this one, of the same recipe."""
-    if segment == 0 and previous is not None:
-        raise StageError("segment 0 starts from nothing; leave input 'previous' out")
-    if segment > 0 and previous is None:
-        raise StageError(f"segment {segment} goes on from segment {segment - 1}; give that as input 'previous'")
-    if previous is not None:
-        state = read_json(previous / "state.json")
-        if state["last"] + 1 != first:
-            raise StageError(
-                f"segment {segment} starts at step {first}, but input 'previous' ended at step {state['last']}; "
-                f"give segment {segment - 1}"
-            )
-        if state["recipe"] != recipe:
-            raise StageError("input 'previous' was trained by another recipe.json; train from segment 0 of this plan")
+def prepare(
+    inputs: Inputs, parameters: Parameters, device: str, recipe: Mapping[str, Any], steps: list[Step]
+) -> Prepared:
+    """Load the transformer, put the LoRA in, and choose what is recomputed."""
+    dit = load_pipeline(inputs.model, [transformer_part(recipe["expert"])], device, parameters.dtype).dit
+    lora = inject_lora(dit, recipe["lora_rank"], recipe["seed"])
 
+    recompute = choose_recompute(parameters.recompute, dit, inputs.latents, steps, torch.device(device))
 
-def train(trainer: Trainer, steps: list[Step], segment: int) -> list[dict[str, Any]]:
-    """Do all steps and return one row of loss.jsonl each; a step is looked at once the next one is launched."""
-    with progress("wan22-train", len(steps), "step") as counter:
-        return [_row(result, segment, counter) for result in _one_behind(trainer.steps(steps))]
+    def train_with(optimizer: torch.optim.Optimizer, processes: Processes) -> Trainer:
+        data = inputs.latents, inputs.text
+        return make_trainer(dit, optimizer, *data, processes, recipe, recompute, parameters.profile)
 
-
-def _one_behind(results: Iterator[StepResult]) -> Iterator[StepResult]:
-    waiting: StepResult | None = None
-    for result in results:
-        if waiting is not None:
-            yield waiting
-        waiting = result
-    if waiting is not None:
-        yield waiting
-
-
-def _row(result: StepResult, segment: int, counter: Progress) -> dict[str, Any]:
-    loss, norm = result.check()
-    step = result.step
-    counter.what = f"wan22-train segment {segment}, step {step.step}, loss {loss:.4f}"
-    counter.advance()
-    return {
-        "step": step.step,
-        "loss": significant(loss),
-        "learning_rate": step.learning_rate,
-        "gradient_norm": significant(norm),
-        "clips": [micro_step.name for micro_step in step.micro_steps],
-    }
-
-
-def significant(value: float | None) -> float | None:
-    """Return ``value`` with the seven significant digits that float32 holds."""
-    return None if value is None else float(f"{value:.7g}")
-
-
-def train_segment(processes: Processes, inputs: Inputs, parameters: Parameters, out: Path) -> None:
-    """Do the segment's steps in this process; the first of several writes the outputs."""
-    compute_strictly(parameters.profile)
-    recipe, steps = read_recipe(inputs.plan), read_segment(inputs.plan, parameters.segment)
-    device = f"cuda:{processes.rank}" if processes.count > 1 and parameters.device == "cuda" else parameters.device
-    pipe = load_pipeline(inputs.model, [transformer_part(recipe["expert"])], device, parameters.dtype)
-    lora = inject_lora(pipe.dit, recipe["lora_rank"], recipe["seed"])
-    optimizer = make_optimizer(lora, steps[0].learning_rate, recipe["weight_decay"])
-    if inputs.previous is not None:
-        import_state(lora, optimizer, read_tensors(inputs.previous / "state.safetensors"))
-    recompute = choose_recompute(parameters.recompute, pipe.dit, inputs.latents, steps, torch.device(device))
-    trainer = make_trainer(
-        pipe.dit, optimizer, inputs.latents, inputs.text, processes, recipe, recompute, parameters.profile
-    )
-    held_out = read_held_out(recipe)
-    try:
-        loss_before = trainer.mean_loss(held_out)
-        rows = train(trainer, steps, parameters.segment)
-        loss_after = trainer.mean_loss(held_out)
-    except torch.OutOfMemoryError as error:
-        raise explain_out_of_memory(error, recompute, inputs.latents, steps) from error
-    if processes.rank > 0:
-        return
-    write_tensors(out / "state.safetensors", export_state(lora, optimizer, steps[-1].step))
-    (out / "loss.jsonl").write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
-    write_json(
-        out / "state.json",
-        {
-            "segment": parameters.segment,
-            "first": steps[0].step,
-            "last": steps[-1].step,
-            "recipe": file_hash(inputs.plan / "recipe.json"),
-            "steps": file_hash(inputs.plan / segment_file(parameters.segment)),
-            "mean_loss": significant(sum(row["loss"] for row in rows) / len(rows)),
-            "held_out_loss_before": significant(loss_before),
-            "held_out_loss_after": significant(loss_after),
-            "lora_parameters": sum(parameter.numel() for parameter in lora.values()),
-            "device": parameters.device,
-            "dtype": parameters.dtype,
-            "profile": parameters.profile,
-        },
-    )
+    explain = partial(explain_out_of_memory, recompute=recompute, latents=inputs.latents, steps=steps)
+    return Prepared(lora, train_with, explain)
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write state.safetensors, loss.jsonl (one line an optimiser step) and state.json."""
-    steps = read_segment(inputs.plan, parameters.segment)
-    check_chain(inputs.previous, parameters.segment, steps[0].step, file_hash(inputs.plan / "recipe.json"))
-    run_together(parameters.processes, train_segment, inputs, parameters, out)
+    run_segment(STAGE.name, prepare, inputs, parameters, out)
 
 
 STAGE = Stage(name="wan22-train", inputs=Inputs, parameters=Parameters, outputs={"state.json": "state"}, run=run)

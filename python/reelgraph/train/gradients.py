@@ -6,16 +6,25 @@ compute them; as a CUDA graph they are one launch of the same kernels on the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from reelgraph.train.flow import Sample, planned_loss
-from reelgraph.train.transformer import Transformer
+from reelgraph.train.plan import MicroStep
 
 Key = tuple[Any, ...]
+
+
+class Sample(Protocol):
+    """A micro step with its tensors, as the model's own loss takes it: a frozen dataclass."""
+
+    micro_step: MicroStep
+    noise: torch.Tensor
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that are there, by name."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,12 @@ class Recording:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Adds the gradients of micro steps to ``parameters``, whose ``grad`` stay the same tensors throughout."""
+    """Adds the gradients of ``loss`` to ``parameters``, whose ``grad`` stay the same tensors throughout.
 
-    transformer: Transformer
+    With ``recorded``, ``loss`` must not wait for the GPU, and all it depends on beside its tensors is the first frame.
+    """
+
+    loss: Callable[[Any], torch.Tensor]
     parameters: Sequence[torch.nn.Parameter]
     recorded: bool
     _recordings: dict[Key, Recording | None] = field(default_factory=dict)
@@ -62,7 +74,7 @@ class Gradients:
         return recording.loss.clone()
 
     def _compute(self, sample: Sample, share: torch.Tensor) -> torch.Tensor:
-        loss = planned_loss(self.transformer, sample)
+        loss = self.loss(sample)
         (loss / share).backward()
         return loss.detach()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -44,14 +44,16 @@ def project(x: torch.Tensor, *layers: torch.nn.Module) -> list[torch.Tensor]:
     return [layer.base(x) + layer.up(low) for layer, low in zip(layers, lows, strict=True)]
 
 
-def inject_lora(dit: torch.nn.Module, rank: int, seed: int) -> Parameters:
-    """Add LoRA to ``dit``, freeze all else, and return its parameters by name; alpha equals the rank.
+def inject_lora(
+    dit: torch.nn.Module, rank: int, seed: int, layers: Sequence[str] = TARGET_LAYERS, blocks: str = "blocks"
+) -> Parameters:
+    """Add LoRA to ``layers`` of each of the ``blocks`` of ``dit``, freeze all else, and return its parameters by name.
 
-    A is uniform as in peft, but drawn by its name instead of from a global generator; B is zero.
+    Alpha equals the rank. A is uniform as in peft, but drawn by its name instead of from a global generator; B is zero.
     """
     dit.requires_grad_(False)
-    for block in dit.blocks:
-        for layer in TARGET_LAYERS:
+    for block in dit.get_submodule(blocks):
+        for layer in layers:
             parent, _, name = layer.rpartition(".")
             owner = block.get_submodule(parent)
             setattr(owner, name, LoraLinear(owner.get_submodule(name), rank))
@@ -103,8 +105,3 @@ def import_state(parameters: Parameters, optimizer: torch.optim.Optimizer, state
                 "exp_avg_sq": state[SECOND_MOMENT + name].to(parameter.device),
             }
     return step
-
-
-def weights_of(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the LoRA weights of an exported state by name."""
-    return {name: tensor for name, tensor in state.items() if name.startswith("blocks.")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -31,11 +31,13 @@ def step_bytes(tokens: int, channels: int, blocks: int, parameter_bytes: int, re
     return parameter_bytes + WORKSPACE_BYTES + int(tokens * channels * (kept + WORKING_BYTES))
 
 
-def largest_clip(latents: Mapping[str, Path], steps: Sequence[Step]) -> tuple[str, int]:
-    """Return name and tokens of the largest clip that the steps train on."""
+def largest_clip(
+    latents: Mapping[str, Path], steps: Sequence[Step], tokens_of: Callable[[Sequence[int]], int] = token_count
+) -> tuple[str, int]:
+    """Return name and tokens of the largest clip that the steps train on; ``tokens_of`` counts those of a shape."""
     wanted = {(micro_step.episode, micro_step.clip) for step in steps for micro_step in step.micro_steps}
     sizes = {
-        (episode, row["clip"]): token_count(row["shape"])
+        (episode, row["clip"]): tokens_of(row["shape"])
         for episode, path in latents.items()
         for row in read_json(path / "latents.json")["latents"]
         if (episode, row["clip"]) in wanted
@@ -70,13 +72,17 @@ def explain_out_of_memory(
 ) -> StageError:
     """Return the error to raise instead: what was missing at which clip, and what would fit."""
     clip, tokens = largest_clip(latents, steps)
-    missing = str(error).partition("Tried to allocate ")[2].partition(". ")[0] or "memory"
     change = (
         "cut shorter or smaller clips, or drop them by token_limit in the plan, or train TI2V-5B instead of A14B"
         if recompute == "full"
         else "set recompute to auto or full"
     )
     return StageError(
-        f"the GPU's memory is full: {missing} more was needed; the largest clip here is {clip} with {tokens} tokens, "
-        f"recompute is {recompute}; {change}"
+        f"the GPU's memory is full: {missing_memory(error)} more was needed; the largest clip here is {clip} with "
+        f"{tokens} tokens, recompute is {recompute}; {change}"
     )
+
+
+def missing_memory(error: torch.OutOfMemoryError) -> str:
+    """Return how much torch could not allocate, in its own words."""
+    return str(error).partition("Tried to allocate ")[2].partition(". ")[0] or "memory"

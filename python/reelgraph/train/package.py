@@ -36,7 +36,9 @@ def match_captions(episode: str, clips: list[Row], captions: list[Row]) -> dict[
     return by_clip
 
 
-def check_clip(name: str, clip: Row, index: Row, directory: Path, fps: int, side_multiple: int) -> None:
+def check_clip(
+    name: str, clip: Row, index: Row, directory: Path, fps: int, side_multiple: int, frame_step: int = 4
+) -> None:
     """Raise a StageError if a clip's files are missing, differ from clips.json (``index``) or do not suit the model."""
     for key in ("file", "first_frame"):
         if not (directory / clip[key]).is_file():
@@ -53,8 +55,10 @@ def check_clip(name: str, clip: Row, index: Row, directory: Path, fps: int, side
         raise StageError(
             f"{name}: {width}x{height}: the sides must be multiples of {side_multiple}; cut at such a size"
         )
-    if frames % 4 != 1:
-        raise StageError(f"{name}: {frames} frames; the model takes 4k+1 (17, 33, 49 ...), cut to such a length")
+    if frames % frame_step != 1:
+        raise StageError(
+            f"{name}: {frames} frames; the model takes {frame_step}k+1 (17, 33, 49 ...), cut to such a length"
+        )
 
 
 def probe_video(path: Path) -> tuple[int, int, int]:

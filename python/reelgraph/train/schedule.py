@@ -6,7 +6,7 @@ Every draw depends on seed, epoch, repeat and clip alone, so one epoch more leav
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reelgraph.errors import StageError
@@ -57,6 +57,10 @@ class Clip:
         return f"{self.episode}/{self.clip}"
 
 
+# Draws the timestep index of a clip: (clip, settings, labels of the draw).
+DrawIndex = Callable[..., int]
+
+
 def timestep_indices(settings: Settings) -> tuple[int, int]:
     """Return the half-open range of timestep indices to draw from, as diffsynth's boundaries define it."""
     first = int(settings.timestep_minimum * TRAINING_TIMESTEPS)
@@ -101,14 +105,22 @@ def held_out_steps(clips: Sequence[Clip], settings: Settings) -> list[MicroStep]
     ]
 
 
-def plan_epoch(clips: Sequence[Clip], epoch: int, settings: Settings) -> list[MicroStep]:
+def uniform_index(clip: Clip, settings: Settings, *labels: object) -> int:
+    """Return a timestep index for a clip, each of the planned range as likely as another."""
+    first, last = timestep_indices(settings)
+    return first + int(draw_fraction(settings.seed, "timestep", *labels) * (last - first))
+
+
+def plan_epoch(
+    clips: Sequence[Clip], epoch: int, settings: Settings, draw_index: DrawIndex = uniform_index
+) -> list[MicroStep]:
     """Return the micro steps of one epoch: every clip once in each repeat, each repeat in an order of its own."""
-    seed, (first, last) = settings.seed, timestep_indices(settings)
+    seed = settings.seed
     micro_steps = []
     for repeat in range(settings.dataset_repeat):
         for _, clip in sorted((draw_integer(seed, "order", epoch, repeat, clip.name), clip) for clip in clips):
             labels = (epoch, repeat, clip.name)
-            index = first + int(draw_fraction(seed, "timestep", *labels) * (last - first))
+            index = draw_index(clip, settings, *labels)
             conditioned = draw_fraction(seed, "first-frame", *labels) < settings.first_frame_probability
             # A still has no frame left to learn from once its first is given.
             first_frame = conditioned and clip.latent_frames > 1
@@ -116,12 +128,12 @@ def plan_epoch(clips: Sequence[Clip], epoch: int, settings: Settings) -> list[Mi
     return micro_steps
 
 
-def plan_segments(clips: Sequence[Clip], settings: Settings) -> list[list[Step]]:
+def plan_segments(clips: Sequence[Clip], settings: Settings, draw_index: DrawIndex = uniform_index) -> list[list[Step]]:
     """Return the optimiser steps of each segment; neither segment nor accumulation reaches over the end of an epoch."""
     segments: list[list[Step]] = []
     done = 0
     for epoch in range(settings.epochs):
-        micro_steps, size = plan_epoch(clips, epoch, settings), settings.gradient_accumulation
+        micro_steps, size = plan_epoch(clips, epoch, settings, draw_index), settings.gradient_accumulation
         groups = [tuple(micro_steps[start : start + size]) for start in range(0, len(micro_steps), size)]
         count, parts = len(groups), settings.segments_per_epoch
         if count < parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from diffsynth.models.wan_video_dit import WanModel
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json
+from reelgraph.train.ahead import Loader
 from reelgraph.train.attention import exact_attention
-from reelgraph.train.flow import Sample, planned_loss
+from reelgraph.train.flow import planned_loss
 from reelgraph.train.gradients import Gradients
-from reelgraph.train.loader import Loader
+from reelgraph.train.loader import WanLoader
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.processes import Processes
 from reelgraph.train.transformer import Transformer
@@ -49,7 +51,10 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Trainer:
-    """A transformer's gradients by its LoRA, its optimiser, the loader, and the processes that share the work."""
+    """The gradients by a LoRA, its optimiser, the loader of samples, and the processes that share the work.
+
+    What the model is, only the loss behind ``gradients`` and ``loader`` know.
+    """
 
     gradients: Gradients
     optimizer: torch.optim.Optimizer
@@ -64,7 +69,7 @@ class Trainer:
         for step in steps:
             yield self._step(step, samples)
 
-    def _step(self, step: Step, samples: Iterator[Sample]) -> StepResult:
+    def _step(self, step: Step, samples: Iterator[Any]) -> StepResult:
         group = self.optimizer.param_groups[0]
         losses: list[torch.Tensor] = []
         sums: list[torch.Tensor] | None = None
@@ -94,7 +99,7 @@ class Trainer:
     def mean_loss(self, micro_steps: Sequence[MicroStep]) -> float | None:
         """Return the mean loss without training, or None without micro steps; every process computes all of it."""
         samples = self.loader.samples(micro_steps)
-        losses = [float(planned_loss(self.gradients.transformer, sample)) for sample in samples]
+        losses = [float(self.gradients.loss(sample)) for sample in samples]
         return sum(losses) / len(losses) if losses else None
 
 
@@ -108,13 +113,15 @@ def make_trainer(
     recompute: str,
     profile: str,
 ) -> Trainer:
-    """Return the trainer for a transformer that carries the LoRA; on CUDA compiled and, if exact, able to repeat."""
+    """Return the trainer for a Wan transformer that carries the LoRA; compiled on CUDA, and exact if asked."""
     weight = dit.patch_embedding.weight
     attention = "torch"
     if weight.is_cuda and profile == "exact":
         attention = exact_attention(weight, dit.dim // dit.blocks[0].num_heads)
     transformer = Transformer(dit, attention, compiled=weight.is_cuda, recompute=recompute)
     padded_tokens = read_json(next(iter(text.values())) / "text.json")["padded_tokens"]
-    loader = Loader(latents, text, padded_tokens, recipe["timestep_shift"], weight.device, weight.dtype)
-    gradients = Gradients(transformer, optimizer.param_groups[0]["params"], recorded=weight.is_cuda)
+    loader = WanLoader(latents, text, padded_tokens, recipe["timestep_shift"], weight.device, weight.dtype)
+    gradients = Gradients(
+        partial(planned_loss, transformer), optimizer.param_groups[0]["params"], recorded=weight.is_cuda
+    )
     return Trainer(gradients, optimizer, loader, processes, recipe["gradient_clip"])

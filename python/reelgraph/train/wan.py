@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from reelgraph.errors import StageError
 from reelgraph.train.model import describe_model, part_files
+from reelgraph.train.strict import DTYPES
 
 REGISTRY_NAMES = {
     "dit": "wan_video_dit",
@@ -24,7 +25,6 @@ REGISTRY_NAMES = {
     "text_encoder": "wan_video_text_encoder",
     "vae": "wan_video_vae",
 }
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class SmallWanVideoVAE38(WanVideoVAE38):
@@ -42,18 +42,6 @@ class SmallWanVideoVAE(WanVideoVAE):
     def __init__(self, z_dim: int, dim: int, num_res_blocks: int) -> None:
         super().__init__(z_dim=z_dim)
         self.model = VideoVAE_(z_dim=z_dim, dim=dim, num_res_blocks=num_res_blocks).eval().requires_grad_(False)
-
-
-def compute_strictly(profile: str = "exact") -> None:
-    """Make torch take deterministic kernels or fail, on CPU and CUDA, for the rest of the process.
-
-    Under the profile ``fast`` only kernels that CUDA chooses itself may differ from run to run.
-    """
-    torch.use_deterministic_algorithms(profile == "exact")
-    # It fills fresh memory with NaN in this mode, which costs time and changes no result that is used.
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def load_pipeline(directory: Path, parts: Collection[str], device: str, dtype: str) -> WanVideoPipeline:

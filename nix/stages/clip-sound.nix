@@ -1,0 +1,16 @@
+# The sound of one episode's clips, cut out of its master to the sample.
+{
+  name = "clip-sound";
+  kind = "clip-sound";
+  environment = "media";
+  inputs = {
+    master = "master";
+    clips = "clips";
+  };
+  schemas = [ "sound" ];
+  modules = [
+    "media/encode.py"
+    "media/frames.py"
+    "media/sound.py"
+  ];
+}

@@ -1,0 +1,41 @@
+# One segment of the training: the state of the one before in, its own state out.
+{
+  name = "ltx2-train";
+  kind = "ltx2-segment";
+  environment = "ltx2";
+  inputs = {
+    plan = "segment-plan";
+    latents.each = "ltx2-video-latents";
+    sound.each = "ltx2-audio-latents";
+    text.each = "ltx2-text";
+    model = "ltx2-model";
+    previous.optional = "ltx2-segment";
+  };
+  schemas = [ "state" ];
+  modules = [
+    "train/ahead.py"
+    "train/attention.py"
+    "train/counter.py"
+    "train/flow.py"
+    "train/gradients.py"
+    "train/loader.py"
+    "train/lora.py"
+    "train/ltx.py"
+    "train/ltx_flow.py"
+    "train/ltx_loader.py"
+    "train/ltx_memory.py"
+    "train/ltx_model.py"
+    "train/ltx_padding.py"
+    "train/ltx_small.py"
+    "train/ltx_trainer.py"
+    "train/memory.py"
+    "train/plan.py"
+    "train/processes.py"
+    "train/schedule.py"
+    "train/segment.py"
+    "train/strict.py"
+    "train/tensors.py"
+    "train/trainer.py"
+    "train/transformer.py"
+  ];
+}
