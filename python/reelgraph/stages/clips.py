@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from itertools import pairwise
@@ -151,6 +152,11 @@ def read_back(path: Path, frames: int, parameters: Parameters) -> VideoFrame:
     return first
 
 
+def write_first_frame(out: Path, row: Mapping[str, Any], frames: int, parameters: Parameters) -> None:
+    """Read a clip back and write its first frame as a PNG."""
+    write_png(out / row["first_frame"], read_back(out / row["file"], frames, parameters))
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write clips.json, clips/ and first_frames/."""
     check(parameters)
@@ -170,16 +176,22 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     limits = parameters.tag_repeats, parameters.tag_blur_percentile
     rows = []
     frames = enumerate(track(decoded_frames(master, total), "clips", total, "frame"))
-    with open_media(master) as container:
+    # A clip is read back while the next one is encoded, and no more than one waits.
+    with open_media(master) as container, ThreadPoolExecutor(1) as reader:
+        reading: list[Future[None]] = []
         like = video_stream(container, master)
         fit = picture_filter(like, *cover_and_crop(like, parameters.width, parameters.height))
         for clip in clips:
             name = f"{probe['sha256'][:12]}-{clip.start:06d}-{clip.end:06d}"
             row = {"id": name, "file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
             write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), parameters, like)
-            write_png(out / row["first_frame"], read_back(out / row["file"], len(clip.frames), parameters))
+            for earlier in reading:
+                earlier.result()
+            reading = [reader.submit(write_first_frame, out, row, len(clip.frames), parameters)]
             place = {"start": clip.start, "end": clip.end, "frames": len(clip.frames), "shot": clip.shot}
             rows.append({**row, **place, **look.describe(clip.start, clip.end, samples, logo, *limits)})
+        for last in reading:
+            last.result()
     for _ in frames:
         pass  # Decoding to the end finds out whether frames are missing there.
     size = {"fps": parameters.fps, "width": parameters.width, "height": parameters.height}
