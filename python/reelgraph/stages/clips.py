@@ -11,16 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
-
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
-from reelgraph.media.encode import H264, add_h264, encode_video, write_media, write_png
+from reelgraph.media.clip_file import ClipFormat, write_clip, write_first_frame
 from reelgraph.media.frames import (
     cover_and_crop,
     decoded_frames,
-    frame_rate,
     open_media,
     pick,
     picture_filter,
@@ -123,40 +119,6 @@ def tally(rejects: Iterable[Reject]) -> str:
     return ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
 
 
-def write_clip(path: Path, pictures: Iterable[VideoFrame], parameters: Parameters, like: VideoStream) -> None:
-    """Encode a clip without B-frames, so that a reader gets its first frames without the later ones."""
-    settings = H264(parameters.crf, parameters.preset, b_frames=False)
-    with write_media(path) as container:
-        size = (parameters.width, parameters.height)
-        for packet in encode_video(add_h264(container, Fraction(parameters.fps), size, settings, like), pictures):
-            container.mux(packet)
-
-
-def read_back(path: Path, frames: int, parameters: Parameters) -> VideoFrame:
-    """Decode a written clip and return its first frame; a clip that is not as ordered raises a StageError."""
-    first, times = None, []
-    for frame in decoded_frames(path, frames):
-        first = first or frame
-        times.append(frame.pts * frame.time_base)
-    with open_media(path) as container:
-        rate = frame_rate(video_stream(container, path), path)
-    found, ordered = (
-        (first.width, first.height, rate),
-        (parameters.width, parameters.height, parameters.fps),
-    )
-    if found != ordered or times != [Fraction(number, parameters.fps) for number in range(frames)]:
-        raise StageError(
-            f"{path.name}: was written as {found[0]}x{found[1]} at {found[2]} frames per second, not as "
-            f"{ordered[0]}x{ordered[1]} at {ordered[2]} in even steps; the encoder is at fault, report it"
-        )
-    return first
-
-
-def write_first_frame(out: Path, row: Mapping[str, Any], frames: int, parameters: Parameters) -> None:
-    """Read a clip back and write its first frame as a PNG."""
-    write_png(out / row["first_frame"], read_back(out / row["file"], frames, parameters))
-
-
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write clips.json, clips/ and first_frames/."""
     check(parameters)
@@ -174,6 +136,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     look = Look(read_json(inputs.shots / "frames.json"), parameters.repeat_change)
     samples, logo = texts_of(inputs)
     limits = parameters.tag_repeats, parameters.tag_blur_percentile
+    form = ClipFormat(**{field.name: getattr(parameters, field.name) for field in fields(ClipFormat)})
     rows = []
     frames = enumerate(track(decoded_frames(master, total), "clips", total, "frame"))
     # A clip is read back while the next one is encoded, and no more than one waits.
@@ -184,10 +147,12 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         for clip in clips:
             name = f"{probe['sha256'][:12]}-{clip.start:06d}-{clip.end:06d}"
             row = {"id": name, "file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
-            write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), parameters, like)
+            write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), form, like)
             for earlier in reading:
                 earlier.result()
-            reading = [reader.submit(write_first_frame, out, row, len(clip.frames), parameters)]
+            reading = [
+                reader.submit(write_first_frame, out / row["file"], len(clip.frames), form, out / row["first_frame"])
+            ]
             place = {"start": clip.start, "end": clip.end, "frames": len(clip.frames), "shot": clip.shot}
             rows.append({**row, **place, **look.describe(clip.start, clip.end, samples, logo, *limits)})
         for last in reading:
