@@ -1,4 +1,4 @@
-"""Link a model's files under the names of its repository, with stage.json (their hashes) and model.json (their roles)."""
+"""Link a model's files under its repository's names, with stage.json (their hashes) and model.json (their roles)."""
 
 import json
 import os

@@ -8,9 +8,15 @@ import threading
 import time
 from pathlib import Path
 
-# A source distribution is wanted as a file, never built: these stand in for the build backends that pip asks for metadata.
-BACKENDS = ("setuptools.build_meta", "scikit_build_core.build", "flit_core.buildapi", "hatchling.build", "poetry.core.masonry.api")
-BACKEND = '''
+# A source distribution is wanted as a file, never built: these stand in for the backends that pip asks for metadata.
+BACKENDS = (
+    "setuptools.build_meta",
+    "scikit_build_core.build",
+    "flit_core.buildapi",
+    "hatchling.build",
+    "poetry.core.masonry.api",
+)
+BACKEND = """
 import os
 
 def prepare_metadata_for_build_wheel(directory, settings=None):
@@ -27,7 +33,7 @@ def build_wheel(*arguments):
 class __legacy__:
     prepare_metadata_for_build_wheel = staticmethod(prepare_metadata_for_build_wheel)
     build_wheel = staticmethod(build_wheel)
-'''
+"""
 
 
 def write_backends(directory: Path) -> None:
@@ -53,7 +59,10 @@ def report() -> None:
 def main() -> None:
     """Run pip download with the machine's own configuration files in their usual places."""
     here = Path.cwd()
-    for variable, folder in (("REELGRAPH_PIP_CONFIG_SYSTEM", "system/pip"), ("REELGRAPH_PIP_CONFIG_USER", "home/.config/pip")):
+    for variable, folder in (
+        ("REELGRAPH_PIP_CONFIG_SYSTEM", "system/pip"),
+        ("REELGRAPH_PIP_CONFIG_USER", "home/.config/pip"),
+    ):
         (here / folder).mkdir(parents=True)
         (here / folder / "pip.conf").write_text(os.environ.pop(variable, ""))
     requirement = os.environ["requirement"]
@@ -70,10 +79,15 @@ def main() -> None:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     command = [sys.executable, "-m", "pip", "--no-cache-dir", "download", "-qq", "--no-deps", "--require-hashes"]
-    finished = subprocess.run([*command, *choice, "--dest", "download", "-r", "requirements.txt"], env=environment, check=False)
+    finished = subprocess.run(
+        [*command, *choice, "--dest", "download", "-r", "requirements.txt"], env=environment, check=False
+    )
     files = list(Path("download").iterdir()) if finished.returncode == 0 else []
     if len(files) != 1:
-        sys.exit(f"reelgraph: {requirement.split(' ')[0]}: could not be fetched with the locked hash from this machine's package index")
+        sys.exit(
+            f"reelgraph: {requirement.split(' ')[0]}: could not be fetched with the locked hash "
+            "from this machine's package index"
+        )
     shutil.copyfile(files[0], os.environ["out"])
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import time_machine
 
-# What a stage reads from any clock of Python's but the monotonic one; zip archives cannot hold an earlier year than 1980.
+# What a stage reads from any clock of Python's but the monotonic one; zip archives hold no year before 1980.
 FIXED_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 FIXED_ENVIRONMENT = {
     "TZ": "UTC",

@@ -149,7 +149,7 @@ def canonical_numbers(value: Any) -> Any:
 
 
 def validate(value: Any, schema: str, what: str) -> None:
-    """Check ``value`` against ``schemas/<schema>.json``; raise a StageError that names the field and what was expected."""
+    """Check ``value`` against ``schemas/<schema>.json``; raise a StageError that names field and expectation."""
     # Slow to load, and commands that only print their help never come here.
     import jsonschema
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from evaluation import ROOT, evaluate
+
 from reelgraph.cli.main import main
 from reelgraph.graph.evaluate import Checkout
 from reelgraph.tasks.catalogue import Task, answering, read_tasks, table, upstream

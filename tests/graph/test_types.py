@@ -10,10 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STUBS = """
+  plain = { name = "shots"; kind = "shots"; environment = "media"; schemas = [ ]; modules = [ ]; };
   stages = {
-    picky = { name = "shots"; kind = "shots"; environment = "media"; inputs = { source = "source"; }; schemas = [ ]; modules = [ ]; };
-    either = { name = "shots"; kind = "shots"; environment = "media"; inputs.plan = [ "wan22-plan" "ltx2-plan" ]; schemas = [ ]; modules = [ ]; };
-    many = { name = "shots"; kind = "shots"; environment = "media"; inputs.clips.each = "clips"; schemas = [ ]; modules = [ ]; };
+    picky = plain // { inputs = { source = "source"; }; };
+    either = plain // { inputs.plan = [ "wan22-plan" "ltx2-plan" ]; };
+    many = plain // { inputs.clips.each = "clips"; };
   };
   mkStage = import ./nix/stage.nix {
     system = "x86_64-linux"; environments.media = "/environment"; code = ./python; stages = { };
@@ -65,18 +66,21 @@ def nix(expression: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_wrong_edge_names_stage_input_and_kind(definition: str, inputs: str, sentence: str) -> None:
-    expression = f'let {STUBS} in (mkStage {{ definition = stages.{definition}; set = "episode-1"; inputs = {inputs}; }}).drvPath'
+    call = f'mkStage {{ definition = stages.{definition}; set = "episode-1"; inputs = {inputs}; }}'
+    expression = f"let {STUBS} in ({call}).drvPath"
     finished = nix(expression)
     assert finished.returncode != 0
     assert f"stage 'shots' of 'episode-1': {sentence}" in finished.stderr
 
 
 def test_both_toolchains_offer_the_same_interface() -> None:
-    package = '{ type = "derivation"; outPath = "/store/x"; lib = { outPath = "/store/lib"; }; cc = { lib = "/store/lib"; }; }'
+    package = '{ type = "derivation"; outPath = "/store/x"; lib.outPath = "/store/lib"; cc.lib = "/store/lib"; }'
     nixpkgs = f"""let p = {package}; in {{ legacyPackages.x86_64-linux = {{
-      bash = p; glibc = p; zlib = p; python311 = p; python311Packages.pip = p; cacert = p; stdenv.cc.cc.lib = p; }}; }}"""
+      bash = p; glibc = p; zlib = p; python311 = p; python311Packages.pip = p; cacert = p; stdenv.cc.cc.lib = p;
+    }}; }}"""
     embedded = '{ embedded = { seed = "/seed"; headers = "/headers"; certificates = "/certificates"; }; }'
-    describe = 'builtins.mapAttrs (_: value: if value ? outPath then "path" else if builtins.isString value then "path" else builtins.typeOf value)'
+    kind = 'if value ? outPath || builtins.isString value then "path" else builtins.typeOf value'
+    describe = f"builtins.mapAttrs (_: value: {kind})"
     kinds = [
         json.loads(
             nix(f'{describe} (import ./nix/toolchain {{ system = "x86_64-linux"; toolchain = {toolchain}; }})').stdout

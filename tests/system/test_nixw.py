@@ -114,8 +114,10 @@ def test_a_user_with_a_daemon_builds_too(tmp_path: Path, checkout: Path) -> None
             path.chmod(0o755)
         shutil.chown(home, "nobody")
         finished = subprocess.run(
-            ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-            + [f"{checkout}/nixw", "build", "--no-link", f"path:{checkout}#{RUNNER}"],
+            [
+                *("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"),
+                *(f"{checkout}/nixw", "build", "--no-link", f"path:{checkout}#{RUNNER}"),
+            ],
             env={**variables, "NIX_REMOTE": "daemon", "NIX_CONFIG": "", "HOME": str(home)},
             capture_output=True,
             text=True,

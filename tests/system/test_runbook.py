@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conftest import ROOT, nixw
 from reel import reel, reel_json
+
 from reelgraph.files import write_json
 
 sys.path.insert(0, str(ROOT / "tests/unit"))

@@ -55,7 +55,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             "files": [file for file in parameters.files if os.path.exists(file)],
             "network": reaches_network(parameters.port),
             "host": socket.gethostname(),
-            "clock": [time.time(), time.time_ns(), time.gmtime().tm_year, datetime.datetime.now(datetime.UTC).isoformat()],
+            "clock": [time.time(), time.time_ns(), time.gmtime().tm_year, str(datetime.datetime.now(datetime.UTC))],
             "variables": sorted(name for name in os.environ if "PIP" in name or "proxy" in name.lower()),
         },
     )
@@ -81,15 +81,28 @@ PIPELINE = """arguments: {
 
 
 def test_a_stage_reaches_neither_network_nor_clock_nor_files_outside_its_inputs(checkout: Path) -> None:
-    outside = ["/etc/hostname", "/root", "/home", "/usr", "/var", "/etc/ssl", "/etc/pip.conf", str(checkout / "README.md")]
+    outside = [
+        "/etc/hostname",
+        "/root",
+        "/home",
+        "/usr",
+        "/var",
+        "/etc/ssl",
+        "/etc/pip.conf",
+        str(checkout / "README.md"),
+    ]
     (checkout / "python/reelgraph/stages/probe.py").write_text(PROBE)
     (checkout / "python/reelgraph/schemas/probe.parameters.json").write_text(json.dumps(SCHEMA))
-    definition = '{ name = "probe"; kind = "probe"; environment = "runner"; inputs = { }; schemas = [ ]; modules = [ ]; }'
+    definition = (
+        '{ name = "probe"; kind = "probe"; environment = "runner"; inputs = { }; schemas = [ ]; modules = [ ]; }'
+    )
     (checkout / "nix/stages/probe.nix").write_text(definition)
     (checkout / "nix/pipelines/default.nix").write_text(PIPELINE)
     default = checkout / "nix/default.nix"
     # The probe is a single stage and no specification of a pipeline.
-    default.write_text(default.read_text().replace("builtins.mapAttrs (_: mkPipeline) specifications", "specifications"))
+    default.write_text(
+        default.read_text().replace("builtins.mapAttrs (_: mkPipeline) specifications", "specifications")
+    )
     with socket.create_server(("127.0.0.1", 0)) as server:
         parameters = {"files": outside, "port": server.getsockname()[1]}
         (checkout / "nix/pipelines/probe.json").write_text(json.dumps(parameters))
@@ -100,6 +113,6 @@ def test_a_stage_reaches_neither_network_nor_clock_nor_files_outside_its_inputs(
         "files": [],
         "network": False,
         "host": "localhost",
-        "clock": [946684800.0, 946684800000000000, 2000, "2000-01-01T00:00:00+00:00"],
+        "clock": [946684800.0, 946684800000000000, 2000, "2000-01-01 00:00:00+00:00"],
         "variables": [],
     }

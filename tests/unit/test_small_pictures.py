@@ -1,4 +1,4 @@
-"""What one can rely on of the pictures that shots are looked for in: whatever the master's format, they look the same."""
+"""The pictures that shots are looked for in look the same whatever the master's format is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAMES = 3
 
 def scene(width: int, height: int) -> np.ndarray:
     """Return an RGB picture with soft colours in every corner, black and white in the middle."""
-    rows, columns = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     picture = np.stack([columns * 200 + 20, rows * 200 + 20, (1 - columns) * 180 + 30], axis=2)
     picture[height // 3 : height * 2 // 3, width // 3 : width // 2] = 0
     picture[height // 3 : height * 2 // 3, width // 2 : width * 2 // 3] = 255

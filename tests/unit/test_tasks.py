@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from reelgraph.errors import StageError
 from reelgraph.tasks.catalogue import Input, Task, answering, check_inputs, find_task, table, upstream
 from reelgraph.tasks.run import call_reel

@@ -23,6 +23,8 @@ from diffsynth.pipelines.wan_video import (
 )
 from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from PIL import Image
+from safetensors import safe_open
+
 from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
@@ -46,7 +48,6 @@ from reelgraph.train.trainer import StepResult
 from reelgraph.train.transformer import Transformer
 from reelgraph.train.video import read_frames, write_video
 from reelgraph.train.wan import load_pipeline
-from safetensors import safe_open
 
 EPISODE, FRAMES, SIZE = "ep", 17, (64, 64)
 CPU = {"device": "cpu", "dtype": "float32"}

@@ -55,11 +55,12 @@ def closure(requirements: Iterable[str], resolved: dict[str, dict[str, Any]]) ->
 
 def lines(names: Iterable[str], resolved: dict[str, dict[str, Any]]) -> list[str]:
     """Return the list's lines, sorted by name."""
-    entries = [(name, resolved[name]) for name in sorted(names)]
-    return [
-        f"{name}=={entry['metadata']['version']} --hash=sha256:{entry['download_info']['archive_info']['hashes']['sha256']}"
-        for name, entry in entries
-    ]
+
+    def line(name: str) -> str:
+        version, archive = resolved[name]["metadata"]["version"], resolved[name]["download_info"]["archive_info"]
+        return f"{name}=={version} --hash=sha256:{archive['hashes']['sha256']}"
+
+    return [line(name) for name in sorted(names)]
 
 
 def relock(project: Path, system: str) -> list[str]:

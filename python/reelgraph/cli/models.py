@@ -215,7 +215,9 @@ def tiers(as_json: bool) -> None:
         print(f"{memory} GB")
         for model, clip, tokens in clips:
             found = fitting(model, tokens, memory)
-            fits = f"recompute {found.recompute}, {found.peak_gib:g} GiB, {found.seconds:g} s" if found else "does not fit"
+            fits = (
+                f"recompute {found.recompute}, {found.peak_gib:g} GiB, {found.seconds:g} s" if found else "does not fit"
+            )
             print(f"  {model}, {clip}: {fits}")
 
 

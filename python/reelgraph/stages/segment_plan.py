@@ -1,4 +1,4 @@
-"""Cut one segment's steps out of a plan: a plan with more epochs leaves these bytes, and so the trained segment, alone."""
+"""Cut one segment's steps out of a plan: more epochs leave these bytes, and so the trained segment, alone."""
 
 from __future__ import annotations
 

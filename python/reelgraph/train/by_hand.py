@@ -154,15 +154,14 @@ def cost_lines(choices: Choices, sizes: dict[int, int]) -> list[str]:
     for memory in table()["tiers_gb"]:
         found = fitting(choices.model_variant, largest, memory)
         if found is None:
-            lines.append(
-                f"  {memory} GB: does not fit; take fewer frames or a smaller size{', or ti2v-5b' if experts > 1 else ''}"
-            )
+            smaller = ", or ti2v-5b" if experts > 1 else ""
+            lines.append(f"  {memory} GB: does not fit; take fewer frames or a smaller size{smaller}")
             continue
         seconds = run_seconds(choices.model_variant, sizes, found.recompute)
         assert seconds is not None
         hours = seconds * experts / 3600
         lines.append(
-            f"  {memory} GB: fits with recompute {found.recompute}, about {found.peak_gib:.1f} GiB; {hours:.2f} hours if "
-            f"it were as fast as the {table()['gpu']}"
+            f"  {memory} GB: fits with recompute {found.recompute}, about {found.peak_gib:.1f} GiB; "
+            f"{hours:.2f} hours if it were as fast as the {table()['gpu']}"
         )
     return lines
