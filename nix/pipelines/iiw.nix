@@ -52,11 +52,16 @@ let
       };
     in
     removeAttrs files (builtins.filter (name: !builtins.pathExists files.${name}) (builtins.attrNames files));
+  # Stages that read no name build without it.
   bible =
     if builtins.pathExists (data + "/bible.yaml") then
       data + "/bible.yaml"
     else
-      throw "reelgraph: materials/training-data/bible.yaml is not there; captions may use no other names than its, so write one, like materials/smoke/bible.yaml, and let git know it";
+      {
+        type = "missing";
+        name = "bible.yaml";
+        outPath = throw "reelgraph: materials/training-data/bible.yaml is not there; captions may use no other names than its, so write one, like materials/smoke/bible.yaml, and let git know it";
+      };
   work =
     let
       file = ../../materials/licences/works + "/${manifest.work}.json";
