@@ -11,10 +11,10 @@ from reel import reel, reel_json
 
 
 @pytest.fixture(scope="module")
-def release(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def release(smoke: Path, ssh_keygen: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A signed release."""
     folder = tmp_path_factory.mktemp("release")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+    subprocess.run([ssh_keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
     status, output = reel("provenance", "smoke.checkpoint", "-o", folder / "release", "--sign", folder / "key")
     assert status == 0, output
     return folder / "release"
