@@ -15,10 +15,10 @@ from reelgraph.builder.ssh import Daemon
 from reelgraph.errors import StageError
 
 
-def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
+def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path, ssh_keygen: str) -> None:
     key = make_key(tmp_path / "keys", "id_ed25519")
     for form, function in (("md5", md5_fingerprint), ("sha256", sha256_fingerprint)):
-        command = ["ssh-keygen", "-l", "-E", form, "-f", f"{key.private}.pub"]
+        command = [ssh_keygen, "-l", "-E", form, "-f", f"{key.private}.pub"]
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]
         assert shown in fingerprints(key.public) and shown.endswith(function(key.public))
     assert len(key.fingerprint) == 47
