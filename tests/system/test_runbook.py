@@ -115,7 +115,8 @@ def test_the_stage_of_the_page_builds(smoke: Path, checkout: Path) -> None:
     attribute = command.strip().rpartition("#")[2]
     finished = nixw("build", "--no-link", "--json", f"path:{checkout}#{attribute}", cwd=checkout)
     assert finished.status == 0, finished.log[-3000:]
-    # Built now, or by an earlier run of this test.
+    # Built now or by an earlier run of this test, and nothing but it.
+    assert set(finished.built_stages) <= {"big-buck-bunny-excerpt-clip-count"}
     (built,) = json.loads(finished.output)
     record = json.loads((Path(built["outputs"]["out"]) / "stage.json").read_text())
     assert record["stage"] == "clip-count" and record["inputs"].keys() == {"clips"}
