@@ -47,7 +47,7 @@ def add_wheel(checkout: Path) -> None:
     locks = checkout / "python/locks/x86_64-linux"
     asr, media = (locks / "asr.txt").read_text().splitlines(), (locks / "media.txt").read_text().splitlines()
     more = next(line for line in media if line.startswith("pillow==") and line not in asr)
-    (locks / "asr.txt").write_text("\n".join(random.sample([*asr, more], len(asr) + 1)) + "\n")
+    (locks / "asr.txt").write_text("\n".join(DRAW.sample([*asr, more], len(asr) + 1)) + "\n")
 
 
 def add_comment(checkout: Path) -> None:
@@ -56,10 +56,11 @@ def add_comment(checkout: Path) -> None:
     script.write_text(f"{script.read_text()}\n# {WORD}\n")
 
 
-# Every run makes edits that no run before it made, so that nothing of them is built yet.
-WORD = "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=8))
+# Every run makes edits that no run before it made, so that nothing of them is built yet; other tests seed the shared generator.
+DRAW = random.SystemRandom()
+WORD = "".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=8))
 # Nix 2.8 keeps six digits of a number.
-NUMBER = random.randrange(100, 1000)
+NUMBER = DRAW.randrange(100, 1000)
 PIPELINE = "nix/pipelines/smoke.nix"
 EDITS = {
     "README": Edit(lambda checkout: (checkout / "README.md").write_text("edited"), "wan22-smoke", None, ()),
@@ -90,7 +91,7 @@ EDITS = {
     "a flag of the trainer": Edit(
         replace(
             PIPELINE,
-            (r"warmup_steps = \d+;", f"warmup_steps = {NUMBER}{random.randrange(1000)};"),
+            (r"warmup_steps = \d+;", f"warmup_steps = {NUMBER}{DRAW.randrange(1000)};"),
             # A short training shows as much as a long one.
             (r"dataset_repeat = \d+;", "dataset_repeat = 2;"),
         ),
