@@ -19,6 +19,11 @@ for package in "$folder"/archives/*.deb; do dpkg -x "$package" "$folder/root"; d
 libraries=$(find "$folder/root/lib" "$folder/root/usr/lib" -name '*.so*' -exec dirname {} \; | sort -u | tr '\n' ':')
 program=$(find "$folder/root/usr/lib" -type f \( -name chromium-headless-shell -o -name headless_shell \) -perm -1 | head -1)
 loader=$(find "$folder/root/" -name 'ld-linux-*.so.*' -type f | head -1)
-patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$program"
-ln -sf "$program" "$folder/chromium"
+patchelf --set-interpreter "$loader" "$program"
+# Not as its rpath: libraries with a runpath of their own do not inherit that.
+cat >"$folder/chromium" <<WRAPPER
+#!/bin/sh
+LD_LIBRARY_PATH="$libraries" exec "$program" "\$@"
+WRAPPER
+chmod +x "$folder/chromium"
 "$folder/chromium" --version >&2
