@@ -26,10 +26,11 @@ from reelgraph.stages import checkpoint, ltx2_plan, ltx2_preprocess, ltx2_sample
 from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_flow import LtxSample, LtxTransformer, ltx_loss
 from reelgraph.train.ltx_loader import LtxLoader
-from reelgraph.train.ltx_memory import explain_out_of_memory, step_bytes
+from reelgraph.train.ltx_memory import LTX2
 from reelgraph.train.ltx_model import PARTS, describe_ltx
 from reelgraph.train.ltx_padding import padded, padding_mask
 from reelgraph.train.ltx_trainer import inject_ltx_lora, target_layers
+from reelgraph.train.memory import explain_out_of_memory
 from reelgraph.train.plan import MicroStep, read_segment
 from reelgraph.train.prompts import prompt_hash
 from reelgraph.train.tensors import read_tensors, write_tensors
@@ -443,12 +444,12 @@ def test_a_missing_clip_is_named_when_it_is_needed(workshop):
 def test_memory_that_runs_out_names_the_largest_clip_and_what_would_fit(workshop):
     steps = read_segment(workshop.plan(), 0)
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has")
-    said = str(explain_out_of_memory(error, "none", workshop.latents(), steps))
+    said = str(explain_out_of_memory(error, LTX2, "none", workshop.latents(), steps))
     assert "2.50 GiB more was needed" in said and "36 video tokens" in said and "set recompute to auto or full" in said
 
 
 def test_recomputing_needs_less_memory():
-    none, full = (step_bytes(10_000, 4096, 48, 0, recompute) for recompute in ("none", "full"))
+    none, full = (LTX2.step_bytes(10_000, 4096, 48, 0, recompute) for recompute in ("none", "full"))
     assert full < none / 5
 
 

@@ -28,7 +28,8 @@ class SegmentInputs(Protocol):
     previous: Path | None
 
 
-class SegmentParameters(Protocol):
+@dataclass(frozen=True)
+class SegmentParameters:
     """Which segment, where and how exactly to compute; see schemas/wan22-train.parameters.json."""
 
     segment: int
