@@ -16,8 +16,9 @@ import av
 import pytest
 import torch
 from diffsynth.pipelines.ltx2_audio_video import LTX2AudioVideoUnit_PromptEmbedder
-from ltx_workshop import CLIPS, CPU, CREDITS, EPISODE, PLAN, TINY, Workshop, change_json, make, write_episode
+from ltx_workshop import PLAN, TINY, Workshop, change_json, write_episode
 from safetensors import safe_open
+from workshop import CLIPS, CPU, CREDITS, EPISODE, make
 
 from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.errors import StageError

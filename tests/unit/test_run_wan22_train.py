@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from wan_workshop import TINY
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
@@ -31,18 +32,6 @@ from reelgraph.train.video import write_video
 
 ROOT = Path(__file__).parents[2]
 SIZE, FRAMES = 64, 17
-TINY = {
-    "architecture": "Wan2.2-TI2V-5B",
-    "seed": 1,
-    "dit_dim": 24,
-    "dit_ffn_dim": 48,
-    "dit_heads": 2,
-    "dit_layers": 2,
-    "text_dim": 16,
-    "text_heads": 2,
-    "text_layers": 1,
-    "vae_dim": 4,
-}
 
 
 @pytest.fixture(scope="module")
