@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -89,15 +88,3 @@ def fetch_nix(folder: Path, release: str) -> Path:
     """Fetch `nix` of a Debian release into a folder and return where it is."""
     subprocess.run([ROOT / "tests/system/newer_nix.sh", folder, release], check=True)
     return folder / "bin"
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of this checkout that a test may edit."""
-    copy = tmp_path / "checkout"
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    for name in filter(None, files.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy / name)
-    return copy

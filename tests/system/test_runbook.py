@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from conftest import ROOT, nixw
 from reel import reel, reel_json
@@ -17,15 +18,6 @@ from reelgraph.files import write_json
 sys.path.insert(0, str(ROOT / "tests/unit"))
 from small_films import write_film
 
-# What a licensee writes about masters of their own.
-WORK = {
-    "title": "Made-up masters",
-    "kind": "film",
-    "licence": "public-domain",
-    "attribution": "Made by the tests",
-    "source": "made by the tests",
-    "package": None,
-}
 MARKS = ("money", "gpu", "weights", "stays")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -59,11 +51,13 @@ def write_page_files(page: str, checkout: Path) -> None:
             path.write_text("".join(lines))
 
 
-def test_the_runbooks_commands_run_in_order(smoke: Path, checkout: Path, tmp_path: Path) -> None:
+def test_the_runbooks_commands_run_in_order(
+    smoke: Path, checkout: Path, made_up_work: dict[str, Any], tmp_path: Path
+) -> None:
     masters = tmp_path / "masters"
     masters.mkdir()
     write_film(masters / "IIW_101_The Example_EN.mp4", [("moving", 60), ("moving", 60)])
-    write_json(checkout / "materials/licences/works/iiw.json", WORK)
+    write_json(checkout / "materials/licences/works/iiw.json", made_up_work)
     lines = [line for block in blocks("docs/runbook.md", "sh") for line in block.splitlines()]
     script = "\n".join(line for line in lines if not is_marked(line))
     assert len(script.splitlines()) > 30
