@@ -20,7 +20,7 @@ import click
 import pytest
 from builder_desk import Office, open_office
 from builder_robot import PASSWORD, auction
-from conftest import ROOT
+from real_nix import ROOT
 
 from reelgraph.builder import cancel, wait
 from reelgraph.builder.clock import Clock

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, nixw
-
-sys.path.insert(0, str(ROOT / "tests/unit"))
+from real_nix import nixw
 from small_films import read_numbers, write_film
 
 # Of this run alone, so that the store cannot have them from another one.

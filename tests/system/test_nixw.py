@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, nixw
+from real_nix import ROOT, nixw
 
 TOOLS = (
     "sh",

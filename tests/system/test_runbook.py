@@ -6,17 +6,14 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from conftest import ROOT, nixw
+from real_nix import ROOT, nixw
 from reel import reel, reel_json
+from small_films import write_film
 
 from reelgraph.files import write_json
-
-sys.path.insert(0, str(ROOT / "tests/unit"))
-from small_films import write_film
 
 MARKS = ("money", "gpu", "weights", "stays")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -6,7 +6,7 @@ import json
 import socket
 from pathlib import Path
 
-from conftest import nixw
+from real_nix import nixw
 
 PROBE = '''"""A stage that tries to leave its sandbox."""
 
