@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reelgraph.cli import Group
 from reelgraph.errors import StageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from reelgraph.models.hub import Hub
 
 
-@click.group(name="models")
+@click.group(name="models", cls=Group)
 def command() -> None:
     """Lock, ingest and verify the models of materials/models.
 
