@@ -88,7 +88,7 @@ def test_the_runbooks_commands_run_in_order(
     assert "plain,train:step1-clips" in completed.stdout, completed.stderr
 
 
-def test_the_pipeline_of_the_page_is_a_pipeline(checkout: Path) -> None:
+def test_the_pipeline_of_the_page_builds_up_to_its_package(smoke: Path, checkout: Path) -> None:
     write_page_files("docs/own-pipeline.md", checkout)
     page = (checkout / "nix/pipelines/second.nix").read_text()
     assert len(page.splitlines()) < 40
@@ -98,6 +98,11 @@ def test_the_pipeline_of_the_page_is_a_pipeline(checkout: Path) -> None:
     status, plan = reel_json("plan", "second", cwd=checkout)
     names = {stage["name"] for stage in plan["stages"]}
     assert status == 0 and {"second-101/clips", "second-segment-1/wan22-train", "second/checkpoint"} <= names
+    finished = nixw("build", "--no-link", "--json", f"path:{checkout}#second.dataset.wan22", cwd=checkout)
+    assert finished.status == 0, finished.log[-3000:]
+    (built,) = json.loads(finished.output)
+    package = json.loads((Path(built["outputs"]["out"]) / "dataset.json").read_text())
+    assert package["name"] == "second" and {bucket["width"] for bucket in package["buckets"]} == {256}
 
 
 def test_the_stage_of_the_page_builds(smoke: Path, checkout: Path) -> None:
