@@ -56,6 +56,11 @@ class Derivation:
         """The structured attributes, or the environment where there are none."""
         return json.loads(self.environment["__json"]) if "__json" in self.environment else dict(self.environment)
 
+    @property
+    def is_floating(self) -> bool:
+        """Whether the output paths follow from the outputs' contents and are unknown until built."""
+        return any(output.method and not output.digest for output in self.outputs.values())
+
     def text(self) -> str:
         """Return the .drv file's text."""
         outputs = _list(
