@@ -270,3 +270,14 @@ def test_a_gpu_stage_without_a_builder_stops_before_anything_runs(checkout: Path
 def test_a_stage_that_a_pipeline_lacks_is_named() -> None:
     finished = task_command(ROOT, "train:step1-variants", "--input", "pipeline=nowhere", "--only")
     assert finished.returncode == 3 and "there is no pipeline 'nowhere'" in finished.stderr
+
+
+def test_a_manifest_that_git_does_not_know_is_named(checkout: Path) -> None:
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
+    manifest = "materials/training-data/iiw_english_source_manifest.json"
+    (checkout / manifest).write_text("{}")
+    finished = task_command(checkout, "train:step1-clips", "--dry-run")
+    assert finished.returncode == 3
+    said = f"pipeline 'iiw' is not there, and git does not know {manifest}; run: git add nix materials"
+    assert finished.stderr == f"reel: train:step1-clips: {said}\n"
