@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -87,7 +86,7 @@ class Person:
         assert process.returncode == 0, said
         return said
 
-    @contextmanager
+    @contextlib.contextmanager
     def killed_at(self, index: int, when: str) -> Iterator[list[str]]:
         """Kill the command at its request number ``index``, before or after it is answered; yield what was asked."""
         seen: list[str] = []
