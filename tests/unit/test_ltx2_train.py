@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,10 @@ import torch
 from diffsynth.pipelines.ltx2_audio_video import LTX2AudioVideoUnit_PromptEmbedder
 from ltx_workshop import PLAN, TINY, Workshop, change_json, write_episode
 from safetensors import safe_open
-from workshop import CLIPS, CPU, CREDITS, EPISODE, make
+from workshop import CLIPS, CPU, CREDITS, EPISODE, make, start
 
-from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.errors import StageError
-from reelgraph.files import read_json, tree_files, write_json
+from reelgraph.files import read_json, tree_files
 from reelgraph.stages import checkpoint, ltx2_plan, ltx2_preprocess, ltx2_samples, ltx2_text, ltx2_tiny, ltx2_train
 from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_flow import LtxSample, LtxTransformer, ltx_loss
@@ -402,19 +398,9 @@ def test_a_killed_segment_leaves_nothing_and_ends_in_the_same_bytes_when_run_aga
     plan = workshop.plan("plan-long", dataset_repeat=12, segments_per_epoch=1, held_out_shots=0)
     parameters = {"segment": 0, **CPU, "recompute": "none", "profile": "exact", "processes": 1}
     inputs = {"plan": plan, "model": workshop.model(), **workshop.encoded()}
-    write_json(tmp_path / "parameters.json", parameters)
-    command = [sys.executable, "-u", "-m", "reelgraph.stages.ltx2_train", "--output", str(tmp_path / "out")]
-    command += ["--parameters", str(tmp_path / "parameters.json")]
-    for name, path in inputs.items():
-        paths = {f"{name}.{EPISODE}": path[EPISODE]} if isinstance(path, dict) else {name: path}
-        command += [part for pair in paths.items() for part in ("--input", "=".join(map(str, pair)))]
-    modules = os.pathsep.join(filter(None, [str(Path(ltx2_train.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, **FIXED_ENVIRONMENT, "PYTHONPATH": modules}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as run:
+    with start(ltx2_train, tmp_path, parameters, inputs) as run:
         # Loading takes a fraction of a second, the steps take several.
-        assert any("loading dit" in line for line in run.stderr)
+        assert run.stdout is not None and any("loading dit" in line for line in run.stdout)
         time.sleep(1)
         run.send_signal(signal.SIGKILL)
     assert not (tmp_path / "out").exists()

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +21,8 @@ from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from PIL import Image
 from safetensors import safe_open
 from wan_workshop import PLAN, SAMPLES, SIZE, TINY, Workshop, write_episode
-from workshop import CPU, CREDITS, EPISODE, FRAMES, make
+from workshop import CPU, CREDITS, EPISODE, FRAMES, make, start
 
-from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.stages import (
@@ -317,20 +313,9 @@ def test_a_killed_segment_leaves_nothing_and_ends_in_the_same_bytes_when_run_aga
         {"segment": 0, **CPU, "recompute": "none", "profile": "exact", "processes": 1},
         workshop.training_inputs(plan),
     )
-    write_json(tmp_path / "parameters.json", parameters)
-    command = [sys.executable, "-u", "-m", "reelgraph.stages.wan22_train", "--output", str(tmp_path / "out")]
-    command += ["--parameters", str(tmp_path / "parameters.json")]
-    for name, path in inputs.items():
-        paths = {f"{name}.{EPISODE}": path[EPISODE]} if isinstance(path, dict) else {name: path}
-        command += [part for pair in paths.items() for part in ("--input", "=".join(map(str, pair)))]
-    # In the fixed environment from the start, the command need not start itself again.
-    modules = os.pathsep.join(filter(None, [str(Path(wan22_train.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, **FIXED_ENVIRONMENT, "PYTHONPATH": modules}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as run:
+    with start(wan22_train, tmp_path, parameters, inputs) as run:
         # The model is loaded and the first steps are being done once this line is there.
-        assert any("Using wan_video_dit" in line for line in run.stdout)
+        assert run.stdout is not None and any("Using wan_video_dit" in line for line in run.stdout)
         run.send_signal(signal.SIGKILL)
     assert not (tmp_path / "out").exists()
     again, undisturbed = (make(tmp_path / name, wan22_train, parameters, **inputs) for name in ("out", "undisturbed"))

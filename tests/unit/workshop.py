@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.files import write_json
 from reelgraph.stages import checkpoint, wan22_package
 
@@ -53,6 +57,22 @@ def make(out: Path, module: ModuleType, parameters: dict[str, Any], **inputs: An
     given = {name: value for name, value in inputs.items() if value is not None}
     module.STAGE.execute(given, parameters, out)
     return out
+
+
+def start(
+    module: ModuleType, folder: Path, parameters: dict[str, Any], inputs: dict[str, Any]
+) -> subprocess.Popen[str]:
+    """Start a stage as a command that writes to ``folder``/out; all that it says is on its ``stdout``."""
+    write_json(folder / "parameters.json", parameters)
+    command = [sys.executable, "-u", "-m", module.__name__, "--output", str(folder / "out")]
+    command += ["--parameters", str(folder / "parameters.json")]
+    for name, path in inputs.items():
+        paths = {f"{name}.{EPISODE}": path[EPISODE]} if isinstance(path, dict) else {name: path}
+        command += [part for pair in paths.items() for part in ("--input", "=".join(map(str, pair)))]
+    # In the fixed environment from the start, the command need not start itself again.
+    modules = os.pathsep.join(filter(None, [str(Path(module.__file__ or "").parents[2]), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **FIXED_ENVIRONMENT, "PYTHONPATH": modules}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 class StageWorkshop:

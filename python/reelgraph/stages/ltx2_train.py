@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_flow import LtxTransformer
 from reelgraph.train.ltx_memory import LTX2
 from reelgraph.train.ltx_trainer import inject_ltx_lora, make_ltx_trainer
-from reelgraph.train.memory import choose_recompute, explain_out_of_memory
+from reelgraph.train.memory import choose_recompute
 from reelgraph.train.plan import Step
 from reelgraph.train.processes import Processes
 from reelgraph.train.segment import Prepared, SegmentParameters, run_segment
@@ -57,8 +56,7 @@ def prepare(
         data = inputs.latents, inputs.sound, inputs.text
         return make_ltx_trainer(transformer, optimizer, *data, processes, recipe)
 
-    explain = partial(explain_out_of_memory, needs=LTX2, recompute=recompute, latents=inputs.latents, steps=steps)
-    return Prepared(lora, train_with, explain)
+    return Prepared(lora, train_with, LTX2, recompute)
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 
 from reelgraph.stage import Stage
 from reelgraph.train.lora import inject_lora
-from reelgraph.train.memory import WAN22, choose_recompute, explain_out_of_memory
+from reelgraph.train.memory import WAN22, choose_recompute
 from reelgraph.train.model import transformer_part
 from reelgraph.train.plan import Step
 from reelgraph.train.processes import Processes
@@ -50,8 +49,7 @@ def prepare(
         data = inputs.latents, inputs.text
         return make_trainer(dit, optimizer, *data, processes, recipe, recompute, parameters.profile)
 
-    explain = partial(explain_out_of_memory, needs=WAN22, recompute=recompute, latents=inputs.latents, steps=steps)
-    return Prepared(lora, train_with, explain)
+    return Prepared(lora, train_with, WAN22, recompute)
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
