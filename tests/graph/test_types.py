@@ -79,7 +79,7 @@ def test_both_toolchains_offer_the_same_interface() -> None:
       bash = p; glibc = p; zlib = p; python311 = p; python311Packages.pip = p; cacert = p; stdenv.cc.cc.lib = p;
       glib.out = p; xorg = {{ libX11 = p; libXext = p; libXrender = p; }};
     }}; }}"""
-    embedded = '{ embedded = { seed = "/seed"; headers = "/headers"; desktop = "/desktop"; certificates = "/certificates"; }; }'
+    embedded = '{ embedded = { seed = "/s"; headers = "/h"; desktop = "/d"; certificates = "/c"; }; }'
     kind = 'if value ? outPath || builtins.isString value then "path" else builtins.typeOf value'
     describe = f"builtins.mapAttrs (_: value: {kind})"
     kinds = [
