@@ -24,8 +24,8 @@ let
     zig = builtins.head (unpacked "compiler");
   };
   # What Triton lacks in a sandbox stands before it: of a file that two packages have, the first stays.
-  ready =
-    package: if builtins.match "reel-triton-[0-9].*" package.name == null then [ package ] else [ (triton package) package ];
+  ready = package: if isOf "triton" package then [ (triton package) package ] else [ package ];
+  isOf = project: package: builtins.match "reel-${project}-[0-9].*" package.name != null;
   lists = map (file: builtins.head (builtins.match "(.*)\\.txt" file)) (
     builtins.attrNames (builtins.readDir (locks + "/${system}"))
   );
@@ -42,9 +42,11 @@ in
   environments = builtins.listToAttrs (
     map (name: {
       inherit name;
-      value = environment {
+      value = environment rec {
         inherit name;
         packages = builtins.concatMap ready (unpacked name);
+        # Graphviz is linked with all that it can draw on.
+        libraries = if builtins.any (isOf "pygraphviz") packages then toolchain.desktopLibraries else [ ];
       };
     }) lists
   );

@@ -11,10 +11,12 @@
   modules = [
     "media/frames.py"
     "media/sound.py"
+    "train/encoded_files.py"
     "train/ltx.py"
     "train/ltx_encode.py"
     "train/ltx_model.py"
     "train/ltx_small.py"
+    "train/prompts.py"
     "train/strict.py"
     "train/tensors.py"
   ];

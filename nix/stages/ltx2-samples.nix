@@ -16,6 +16,7 @@
     "train/ltx.py"
     "train/ltx_model.py"
     "train/ltx_small.py"
+    "train/sampling.py"
     "train/strict.py"
     "train/video.py"
   ];

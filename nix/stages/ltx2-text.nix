@@ -10,6 +10,7 @@
   };
   schemas = [ "ltx2-text" ];
   modules = [
+    "train/encoded_files.py"
     "train/ltx.py"
     "train/ltx_encode.py"
     "train/ltx_model.py"

@@ -14,6 +14,7 @@
     "media/encode.py"
     "media/frames.py"
     "train/model.py"
+    "train/sampling.py"
     "train/strict.py"
     "train/video.py"
     "train/wan.py"

@@ -10,6 +10,7 @@
   schemas = [ "text" ];
   modules = [
     "train/encode.py"
+    "train/encoded_files.py"
     "train/model.py"
     "train/prompts.py"
     "train/strict.py"

@@ -11,6 +11,12 @@
     pkgs.zlib
     pkgs.glibc
   ];
+  desktopLibraries = map (package: "${package}/lib") [
+    pkgs.glib.out
+    pkgs.xorg.libX11
+    pkgs.xorg.libXext
+    pkgs.xorg.libXrender
+  ];
   pythonHome = pkgs.python311;
   headers = "${pkgs.python311}/include/python3.11";
   pip = "${pkgs.python311Packages.pip}/lib/python3.11/site-packages";

@@ -11,19 +11,15 @@ The same hash twice is run-to-run equality. What does not fit is a row with ``fa
 from __future__ import annotations
 
 import argparse
-import gc
-import hashlib
 import json
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -38,6 +34,18 @@ from diffsynth.models.ltx2_audio_vae import LTX2AudioEncoder
 from diffsynth.models.ltx2_dit import LTXModel
 from diffsynth.models.ltx2_text_encoder import Embeddings1DConnector, LTX2TextEncoderPostModules
 from diffsynth.models.ltx2_video_vae import LTX2VideoEncoder
+from training_steps import (
+    Report,
+    Sizes,
+    drawing_weights,
+    forget_peak,
+    free,
+    fresh_lora,
+    measure,
+    peak,
+    sha256,
+    synchronize,
+)
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.lora import make_optimizer
@@ -49,28 +57,20 @@ from reelgraph.train.processes import Processes
 from reelgraph.train.strict import compute_strictly
 from reelgraph.train.tensors import write_tensors
 
-GIB = 1 << 30
 RANK = 32
 PROMPT_TOKENS = 120
 FPS = 24
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What is measured: device, model's widths, clip, number of steps."""
+class LtxSizes(Sizes):
+    """The same with the text encoder's width and heads."""
 
-    device: str
-    dtype: torch.dtype
-    dit: dict[str, Any]
     text_dim: int
     text_heads: int
-    width: int
-    height: int
-    warm: int
-    steps: int
 
 
-FULL = Sizes("cuda", torch.bfloat16, {}, 3840, 30, 768, 448, 2, 4)
+FULL = LtxSizes("cuda", torch.bfloat16, {}, 768, 448, 2, 4, text_dim=3840, text_heads=30)
 TOY_DIT = {
     "num_attention_heads": 2,
     "attention_head_dim": 16,
@@ -81,7 +81,7 @@ TOY_DIT = {
     "caption_channels": 32,
     "num_layers": 2,
 }
-TINY = Sizes("cpu", torch.float32, TOY_DIT, 32, 2, 64, 64, 1, 2)
+TINY = LtxSizes("cpu", torch.float32, TOY_DIT, 64, 64, 1, 2, text_dim=32, text_heads=2)
 
 
 class Connectors(LTX2TextEncoderPostModules):
@@ -94,25 +94,19 @@ class Connectors(LTX2TextEncoderPostModules):
         self.audio_embeddings_connector = Embeddings1DConnector(width // heads, heads)
 
 
-def build(model_class: Callable[..., torch.nn.Module], sizes: Sizes, **options: Any) -> torch.nn.Module:
+def build(model_class: Callable[..., torch.nn.Module], sizes: LtxSizes, **options: Any) -> torch.nn.Module:
     """Return a model with random weights on the device; what torch leaves unset is drawn too."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(sizes.dtype)
-    torch.manual_seed(0)
-    try:
-        with torch.device(sizes.device):
-            model = model_class(**options).eval().requires_grad_(False).to(sizes.dtype)
-            for name, tensor in model.named_parameters():
-                if "scale_shift_table" in name or "a2v_ca" in name:
-                    tensor.normal_(0, 0.02)
-                elif "of-means" in name:
-                    tensor.fill_(float("std" in name))
-    finally:
-        torch.set_default_dtype(before)
+    with drawing_weights(sizes):
+        model = model_class(**options).eval().requires_grad_(False).to(sizes.dtype)
+        for name, tensor in model.named_parameters():
+            if "scale_shift_table" in name or "a2v_ca" in name:
+                tensor.normal_(0, 0.02)
+            elif "of-means" in name:
+                tensor.fill_(float("std" in name))
     return model
 
 
-def write_clips(folder: Path, sizes: Sizes, frames: int, sound: bool) -> None:
+def write_clips(folder: Path, sizes: LtxSizes, frames: int, sound: bool) -> None:
     """Write two clips' latents, their sound's and one caption's features as the stages before training do."""
     generator = torch.Generator().manual_seed(1)
     draw = lambda *shape: torch.randn(shape, generator=generator).to(sizes.dtype)  # noqa: E731
@@ -138,55 +132,15 @@ def planned(first: int, count: int) -> list[Step]:
     return steps
 
 
-def synchronize(sizes: Sizes) -> None:
-    """Wait until the GPU has done what it was given."""
-    if sizes.device == "cuda":
-        torch.cuda.synchronize()
-
-
-def measure(steps: Iterator[Any], sizes: Sizes) -> dict[str, Any]:
-    """Do ``warm`` steps and then ``steps`` more; return seconds of one (together, and median alone) and peak GiB."""
-    start = time.monotonic()
-    for _ in range(sizes.warm):
-        next(steps)
-    synchronize(sizes)
-    first, start = time.monotonic() - start, time.monotonic()
-    for _ in range(sizes.steps):
-        next(steps)
-    synchronize(sizes)
-    seconds = (time.monotonic() - start) / sizes.steps
-    alone = []
-    for _ in range(sizes.steps):
-        start = time.monotonic()
-        next(steps)
-        synchronize(sizes)
-        alone.append(time.monotonic() - start)
-    row = {"seconds": round(seconds, 4), "median_alone": round(median(alone), 4), "warm_up_seconds": round(first, 1)}
-    return {**row, "peak_gib": peak(sizes)}
-
-
-def peak(sizes: Sizes) -> float:
-    """Return the most memory that tensors held since it was last reset, in GiB."""
-    return round(torch.cuda.max_memory_allocated() / GIB, 2) if sizes.device == "cuda" else 0.0
-
-
 def training(
-    dit: LTXModel, connectors: torch.nn.Module, sizes: Sizes, folder: Path, sound: bool, recompute: str, profile: str
+    dit: LTXModel, connectors: torch.nn.Module, sizes: LtxSizes, folder: Path, sound: bool, recompute: str, profile: str
 ) -> dict[str, Any]:
     """Return the measurement of our trainer on a transformer that already carries a LoRA, from its first step."""
-    compute_strictly(profile)
-    lora = {name: value for name, value in sorted(dit.named_parameters()) if ".lora_" in name}
-    with torch.no_grad():
-        generator = torch.Generator().manual_seed(1)
-        for name, value in lora.items():
-            fresh = torch.randn(value.shape, generator=generator) * 0.02
-            value.copy_(fresh if ".lora_A." in name else torch.zeros(value.shape))
-            value.grad = None
+    lora = fresh_lora(dit, profile)
     if not sound:
         lora = {name: value for name, value in lora.items() if ".attn" in name}
     optimizer = make_optimizer(lora, 1e-4, 0.01)
-    if sizes.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    forget_peak(sizes)
     transformer = LtxTransformer(dit, connectors, recompute)
     heard = {"e": folder} if sound else {}
     recipe = {"gradient_clip": 1.0}
@@ -201,27 +155,23 @@ def training(
 
     row = measure(steps(), sizes)
     losses = [round(result.check()[0], 6) for result in results]
-    digest = hashlib.sha256()
-    for value in lora.values():
-        digest.update(value.detach().cpu().numpy().tobytes())
     return {
         **row,
         "steps_done": count,
         "losses": losses,
         "lora_parameters": sum(value.numel() for value in lora.values()),
-        "lora_sha256": digest.hexdigest(),
+        "lora_sha256": sha256(lora.values()),
     }
 
 
 @torch.no_grad()
-def encoding(sizes: Sizes, frames: int, tiny: bool) -> dict[str, Any]:
+def encoding(sizes: LtxSizes, frames: int, tiny: bool) -> dict[str, Any]:
     """Return seconds and memory of encoding one clip and its sound, twice, and whether the bytes were the same."""
     compute_strictly()
     video = build(SmallLTX2VideoEncoder, sizes, width=4) if tiny else build(LTX2VideoEncoder, sizes)
-    exact = Sizes(**{**vars(sizes), "dtype": torch.float32})
+    exact = LtxSizes(**{**vars(sizes), "dtype": torch.float32})
     audio = build(SmallLTX2AudioEncoder, exact, ch=8) if tiny else build(LTX2AudioEncoder, exact)
-    if sizes.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    forget_peak(sizes)
     pixels = torch.rand((1, 3, frames, sizes.height, sizes.width), device=sizes.device, dtype=sizes.dtype)
     mel = torch.rand((1, 2, round(frames / FPS * 100), 64), device=sizes.device)
     outputs, times = [], []
@@ -240,13 +190,6 @@ def encoding(sizes: Sizes, frames: int, tiny: bool) -> dict[str, Any]:
     return {**seconds, "peak_gib": peak(sizes), "equal": same}
 
 
-def free() -> None:
-    """Give back what deleted models held."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def main() -> None:
     """Measure everything asked for; a measurement that fails is said and the others go on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -262,25 +205,13 @@ def main() -> None:
     if not arguments.tiny:
         width, height = map(int, arguments.size.split("x"))
         layers = {"num_layers": arguments.layers} if arguments.layers else {}
-        sizes = Sizes(**{**vars(sizes), "width": width, "height": height, "dit": layers})
-    rows: list[dict[str, Any]] = []
+        sizes = LtxSizes(**{**vars(sizes), "width": width, "height": height, "dit": layers})
+    report = Report(arguments.output, sizes, more=lambda rows: {"equal": equalities(rows)})
 
     def add(what: str, frames: int, work: Callable[[], dict[str, Any]], **labels: Any) -> None:
         shape = {"width": sizes.width, "height": sizes.height, "frames": frames}
         shape["tokens"] = ((frames - 1) // 8 + 1) * (sizes.height // 32) * (sizes.width // 32)
-        try:
-            row = {"what": what, **shape, **labels, **work()}
-        except Exception as error:
-            traceback.print_exc()
-            row = {"what": what, **shape, **labels, "failed": str(error)[:300], "peak_gib": peak(sizes)}
-        free()
-        rows.append(row)
-        print(json.dumps(row), flush=True)
-        cuda = sizes.device == "cuda"
-        machine = {"machine": torch.cuda.get_device_name() if cuda else "CPU", "torch": torch.__version__}
-        machine |= {"memory_gib": round(torch.cuda.get_device_properties(0).total_memory / GIB, 1)} if cuda else {}
-        report = {**machine, "rows": rows, "equal": equalities(rows), "command": sys.argv[1:]}
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+        report.add(work, what=what, **shape, **labels)
 
     with tempfile.TemporaryDirectory() as folder:
         if {"training", "silent"} & set(arguments.only):
@@ -312,7 +243,7 @@ def main() -> None:
         if "encoding" in arguments.only:
             for frames in arguments.frames:
                 add("encoding", frames, lambda f=frames: encoding(sizes, f, arguments.tiny))
-    for line in equalities(rows):
+    for line in equalities(report.rows):
         print(line)
 
 

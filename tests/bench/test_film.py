@@ -7,15 +7,12 @@ Ten minutes on two cores where nothing is built yet, so the suite leaves it out.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "system"))
-from conftest import output_paths
 from film_cuts import CUTS, FRAMES, GRADUAL, TOLERANCE
+from real_nix import output_paths
 
 
 @pytest.fixture(scope="module")

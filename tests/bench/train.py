@@ -10,16 +10,11 @@ seconds of a step (median after warm-up), peak memory, the hash of the LoRA afte
 from __future__ import annotations
 
 import argparse
-import gc
-import hashlib
 import json
 import statistics
-import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,32 +27,18 @@ from diffsynth.models.wan_video_text_encoder import WanTextEncoder
 from diffsynth.models.wan_video_vae import WanVideoVAE38
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from PIL import Image
+from training_steps import Report, Sizes, drawing_weights, forget_peak, free, fresh_lora, measure, sha256, synchronize
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.lora import TARGET_LAYERS, inject_lora, make_optimizer
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.processes import Processes
-from reelgraph.train.strict import compute_strictly
 from reelgraph.train.tensors import write_tensors
 from reelgraph.train.trainer import make_trainer
 from reelgraph.train.wan import SmallWanVideoVAE38
 
-GIB = 1 << 30
 RECIPE = {"gradient_clip": 1.0, "timestep_shift": 5.0}
 RANK = 16
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What is measured: model, clip, number of steps; the first of both kinds compile, the next two are recorded."""
-
-    device: str
-    dtype: torch.dtype
-    dit: dict[str, Any]
-    width: int
-    height: int
-    warm: int
-    steps: int
 
 
 TI2V = {
@@ -80,14 +61,8 @@ TINY = {"dim": 48, "ffn_dim": 96, "text_dim": 64, "num_heads": 2, "num_layers": 
 
 def build(model_class: Callable[..., torch.nn.Module], sizes: Sizes, **options: Any) -> torch.nn.Module:
     """Return a model with torch's own random initial weights on the device."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(sizes.dtype)
-    torch.manual_seed(0)
-    try:
-        with torch.device(sizes.device):
-            model = model_class(**options).eval().requires_grad_(False)
-    finally:
-        torch.set_default_dtype(before)
+    with drawing_weights(sizes):
+        model = model_class(**options).eval().requires_grad_(False)
     if isinstance(model, WanModel):
         model.freqs = precompute_freqs_cis_3d(options["dim"] // options["num_heads"])
     return model
@@ -115,62 +90,17 @@ def planned(first: int, count: int, given: bool) -> list[Step]:
     ]
 
 
-def synchronize(sizes: Sizes) -> None:
-    """Wait until the GPU has done what it was given."""
-    if sizes.device == "cuda":
-        torch.cuda.synchronize()
-
-
-def measure(steps: Iterator[Any], sizes: Sizes) -> dict[str, Any]:
-    """Do ``warm`` steps and then ``steps`` more; return seconds of one (together, and median alone) and peak GiB."""
-    start = time.monotonic()
-    for _ in range(sizes.warm):
-        next(steps)
-    synchronize(sizes)
-    first, start = time.monotonic() - start, time.monotonic()
-    for _ in range(sizes.steps):
-        next(steps)
-    synchronize(sizes)
-    seconds = (time.monotonic() - start) / sizes.steps
-    alone = []
-    for _ in range(sizes.steps):
-        start = time.monotonic()
-        next(steps)
-        synchronize(sizes)
-        alone.append(time.monotonic() - start)
-    peak = torch.cuda.max_memory_allocated() / GIB if sizes.device == "cuda" else 0.0
-    return {
-        "seconds": round(seconds, 4),
-        "median_alone": round(statistics.median(alone), 4),
-        "warm_up_seconds": round(first, 1),
-        "peak_gib": round(peak, 1),
-    }
-
-
 def ours(
     dit: WanModel, sizes: Sizes, folder: Path, recompute: str, profile: str, given: bool, seed: int = 1
 ) -> dict[str, Any]:
     """Return the measurement of our trainer on a transformer that already carries a LoRA, from its first step."""
-    compute_strictly(profile)
-    lora = {name: value for name, value in sorted(dit.named_parameters()) if ".lora_" in name}
-    with torch.no_grad():
-        generator = torch.Generator().manual_seed(seed)
-        for name, value in lora.items():
-            fresh = (
-                torch.randn(value.shape, generator=generator) * 0.02 if ".lora_A." in name else torch.zeros(value.shape)
-            )
-            value.copy_(fresh)
-            value.grad = None
+    lora = fresh_lora(dit, profile, seed)
     optimizer = make_optimizer(lora, 1e-4, 0.01)
-    if sizes.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    forget_peak(sizes)
     trainer = make_trainer(dit, optimizer, {"e": folder}, {"e": folder}, Processes(), RECIPE, recompute, profile)
     count = sizes.warm + 2 * sizes.steps
     row = measure(trainer.steps(planned(1, count, given)), sizes)
-    digest = hashlib.sha256()
-    for value in lora.values():
-        digest.update(value.detach().cpu().numpy().tobytes())
-    return {**row, "steps_done": count, "lora_sha256": digest.hexdigest()}
+    return {**row, "steps_done": count, "lora_sha256": sha256(lora.values())}
 
 
 def stock(sizes: Sizes, frames: int, tiny: bool) -> dict[str, Any]:
@@ -221,17 +151,9 @@ def stock(sizes: Sizes, frames: int, tiny: bool) -> dict[str, Any]:
             part("transformer", lambda x=latents, c=context: transformer(x, c.to(sizes.dtype)))
             yield
 
-    if sizes.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    forget_peak(sizes)
     row = measure(steps(), sizes)
     return {**row, "parts": {name: round(statistics.median(values[1:]), 4) for name, values in parts.items()}}
-
-
-def free() -> None:
-    """Give back what deleted models held."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def main() -> None:
@@ -246,19 +168,7 @@ def main() -> None:
     arguments = parser.parse_args()
     big = Sizes("cuda", torch.bfloat16, TI2V_5B, 832, 480, 5, 6)
     sizes = Sizes("cpu", torch.float32, {**TI2V, **TINY}, 64, 64, 1, 2) if arguments.tiny else big
-    rows: list[dict[str, Any]] = []
-
-    def add(what: str, frames: int, work: Callable[[], dict[str, Any]], **labels: Any) -> None:
-        try:
-            row = {"what": what, "frames": frames, **labels, **work()}
-        except Exception as error:
-            traceback.print_exc()
-            row = {"what": what, "frames": frames, **labels, "failed": str(error)[:300]}
-        rows.append(row)
-        print(json.dumps(row), flush=True)
-        machine = torch.cuda.get_device_name() if sizes.device == "cuda" else "CPU"
-        report = {"machine": machine, "torch": torch.__version__, "rows": rows, "command": sys.argv[1:]}
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    report = Report(arguments.output, sizes)
 
     with tempfile.TemporaryDirectory() as folder:
         dit = build(WanModel, sizes, **sizes.dit)
@@ -271,16 +181,15 @@ def main() -> None:
             def add_ours(mode: str, frames: int = frames, clips: Path = clips) -> None:
                 recompute, profile = ("none", "fast") if mode == "fast" else (mode, "exact")
                 measured = {"recompute": recompute, "profile": profile}
-                add("ours", frames, lambda: ours(dit, sizes, clips, recompute, profile, True), **measured)
-                free()
+                work = lambda: ours(dit, sizes, clips, recompute, profile, True)  # noqa: E731
+                report.add(work, what="ours", frames=frames, **measured)
 
             # In turns: a card that has worked for a while is slower than one that comes from a pause.
             for _ in range(arguments.rounds):
                 if "ours" in arguments.only:
                     add_ours("none")
                 if "stock" in arguments.only:
-                    add("stock", frames, lambda f=frames: stock(sizes, f, arguments.tiny))
-                    free()
+                    report.add(lambda f=frames: stock(sizes, f, arguments.tiny), what="stock", frames=frames)
             for mode in arguments.modes if "ours" in arguments.only else []:
                 add_ours(mode)
         del dit
@@ -300,8 +209,9 @@ def main() -> None:
             for frames in arguments.frames:
                 clips = Path(folder) / f"a14b-{frames}"
                 write_clips(clips, large, frames, large.dit["text_dim"], 16, 8)
-                add("ours a14b", frames, lambda c=clips: ours(dit, large, c, "full", "exact", False), recompute="full")
-    print_ratios(rows)
+                work = lambda c=clips: ours(dit, large, c, "full", "exact", False)  # noqa: E731
+                report.add(work, what="ours a14b", frames=frames, recompute="full")
+    print_ratios(report.rows)
 
 
 def print_ratios(rows: list[dict[str, Any]]) -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import torch
 from diffsynth.models.wan_video_dit import WanModel
-from train import TI2V, TI2V_5B, TINY, Sizes, build, planned, write_clips
+from train import TI2V, TI2V_5B, TINY, build, planned, write_clips
+from training_steps import Sizes
 
 from reelgraph.determinism import FIXED_ENVIRONMENT, restart_in_fixed_environment
 from reelgraph.files import write_json

@@ -14,14 +14,6 @@ from evaluation import ROOT, EvaluationError, evaluate
 from reelgraph.stage import validate
 
 MANIFEST = "materials/training-data/iiw_english_source_manifest.json"
-WORK = {
-    "title": "Made-up masters",
-    "kind": "film",
-    "licence": "public-domain",
-    "attribution": "",
-    "source": "made by the tests",
-    "package": None,
-}
 
 
 def episode(number: int, language: str = "en", **by_hand: Any) -> dict[str, Any]:
@@ -43,11 +35,11 @@ def episode(number: int, language: str = "en", **by_hand: Any) -> dict[str, Any]
 
 
 @pytest.fixture
-def licensed(checkout: Path) -> Callable[..., Path]:
+def licensed(checkout: Path, made_up_work: dict[str, Any]) -> Callable[..., Path]:
     """Return a function that puts a manifest of some episodes into a checkout."""
 
     def put(*episodes: dict[str, Any], smoke: tuple[str, ...] = ()) -> Path:
-        (checkout / "materials/licences/works/iiw.json").write_text(json.dumps(WORK))
+        (checkout / "materials/licences/works/iiw.json").write_text(json.dumps(made_up_work))
         whole = {"series": "iiw", "language": "en", "work": "iiw", "smoke_subset": smoke, "episodes": episodes}
         (checkout / MANIFEST).parent.mkdir(parents=True, exist_ok=True)
         (checkout / MANIFEST).write_text(json.dumps(whole))
@@ -141,7 +133,7 @@ def test_the_whole_chain_evaluates_with_parameters_that_its_stages_take(
     # The old bible counts its own episodes.
     assert whole["graph"]["iiw-102/episode-bible"]["parameters"] == {"episode": "7"}
     # What reaches the checkpoint says whose it is, and none of it is the sample film's.
-    assert whole["graph"][f"{pipeline}/checkpoint"]["parameters"]["licence"] == WORK["licence"]
+    assert whole["graph"][f"{pipeline}/checkpoint"]["parameters"]["licence"] == "public-domain"
     assert "Bunny" not in json.dumps(whole["graph"])
 
 

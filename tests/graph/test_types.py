@@ -77,8 +77,9 @@ def test_both_toolchains_offer_the_same_interface() -> None:
     package = '{ type = "derivation"; outPath = "/store/x"; lib.outPath = "/store/lib"; cc.lib = "/store/lib"; }'
     nixpkgs = f"""let p = {package}; in {{ legacyPackages.x86_64-linux = {{
       bash = p; glibc = p; zlib = p; python311 = p; python311Packages.pip = p; cacert = p; stdenv.cc.cc.lib = p;
+      glib.out = p; xorg = {{ libX11 = p; libXext = p; libXrender = p; }};
     }}; }}"""
-    embedded = '{ embedded = { seed = "/seed"; headers = "/headers"; certificates = "/certificates"; }; }'
+    embedded = '{ embedded = { seed = "/s"; headers = "/h"; desktop = "/d"; certificates = "/c"; }; }'
     kind = 'if value ? outPath || builtins.isString value then "path" else builtins.typeOf value'
     describe = f"builtins.mapAttrs (_: value: {kind})"
     kinds = [

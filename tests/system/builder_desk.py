@@ -22,7 +22,8 @@ from reelgraph.builder.desk import Desk
 from reelgraph.builder.journal import Journal
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.order import Caps, place_order
-from reelgraph.builder.providers.robot import Robot
+from reelgraph.builder.providers.robot.client import Robot
+from reelgraph.builder.providers.robot.transport import Webservice
 from reelgraph.builder.quote import Quote, Wanted, rank
 
 CAPS = Caps(Decimal(3), Decimal(300), Decimal(500))
@@ -73,7 +74,7 @@ class Office:
 
     def desk(self) -> Desk:
         """Return a new process's desk: everything that is not on disk is new."""
-        robot = Robot(self.credentials(), self.clock, timeout=self.timeout, transport=self.transport())
+        robot = Robot(Webservice(self.credentials(), self.clock, timeout=self.timeout, transport=self.transport()))
         return Desk(robot, Journal(self.folder / "state", self.clock), self.clock, self.said.append)
 
     def quote(self, hours: int = 10) -> Quote:

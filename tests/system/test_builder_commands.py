@@ -20,7 +20,7 @@ import click
 import pytest
 from builder_desk import Office, open_office
 from builder_robot import PASSWORD, auction
-from conftest import ROOT
+from real_nix import ROOT
 
 from reelgraph.builder import cancel, wait
 from reelgraph.builder.clock import Clock
@@ -85,6 +85,21 @@ class Person:
         said, _ = process.communicate(typed + "\n", timeout=120)
         assert process.returncode == 0, said
         return said
+
+    @contextlib.contextmanager
+    def killed_at(self, index: int, when: str) -> Iterator[list[str]]:
+        """Kill the command at its request number ``index``, before or after it is answered; yield what was asked."""
+        seen: list[str] = []
+
+        def kill(method: str, path: str, moment: str) -> None:
+            if moment == when:
+                seen.append(path)
+                if len(seen) == index + 1:
+                    self.kill()
+
+        self.office.account.hook = kill
+        yield seen
+        self.office.account.hook = lambda method, path, moment: None
 
     def kill(self) -> None:
         """Kill what runs, as a power cut would, and come back when it is gone."""
@@ -536,18 +551,10 @@ def test_cancel_after_ends_the_lease_when_the_results_are_here_and_only_then(
 @pytest.mark.parametrize("index", range(ORDER_REQUESTS))
 def test_an_order_killed_at_any_point_is_never_sent_twice_and_never_lost(person: Person, index: int, when: str) -> None:
     quote = person.quote()
-    account, seen = person.office.account, [0]
-
-    def kill(method: str, path: str, moment: str) -> None:
-        if moment == when:
-            seen[0] += 1
-            if seen[0] == index + 1:
-                person.kill()
-
-    account.hook = kill
-    status, _, _ = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
-    account.hook = lambda method, path, moment: None
-    assert (status == -signal.SIGKILL) == (seen[0] > index)
+    account = person.office.account
+    with person.killed_at(index, when) as seen:
+        status, _, _ = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
+    assert (status == -signal.SIGKILL) == (len(seen) > index)
     person.reel("status")
     leases = [lease for lease in person.office.desk().leases().values() if lease.is_open]
     assert len(leases) == len(account.orders) <= 1, "what was ordered is open in the journal, and nothing else"
@@ -565,17 +572,9 @@ def test_an_order_killed_at_any_point_is_never_sent_twice_and_never_lost(person:
 def test_a_cancellation_killed_at_any_point_goes_on_from_there(person: Person, index: int, when: str) -> None:
     person.order()
     person.reel("wait", "--minutes", "1")
-    account, seen = person.office.account, [0]
-
-    def kill(method: str, path: str, moment: str) -> None:
-        if moment == when:
-            seen[0] += 1
-            if seen[0] == index + 1:
-                person.kill()
-
-    account.hook = kill
-    person.reel("cancel")
-    account.hook = lambda method, path, moment: None
+    account = person.office.account
+    with person.killed_at(index, when):
+        person.reel("cancel")
     (lease,) = person.office.desk().leases().values()
     assert lease.state is State.CLOSED or lease.is_open
     status, _, messages = person.reel("cancel", lease.id)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from builder_sshd import LoopbackBuilder, installed_sshd
-from conftest import ROOT, nixw, output_paths
+from real_nix import ROOT, nixw, output_paths
 
 GPU_STAGES = ("wan22-latents", "wan22-text", "wan22-train", "samples")
 LINK = '''"""A link of a chain: what came before and one line more."""

@@ -20,7 +20,7 @@ from reelgraph.builder.credentials import read_credentials
 from reelgraph.builder.lease import State
 from reelgraph.builder.order import ORDERS_A_DAY, Caps, place_order
 from reelgraph.builder.provider import CredentialsRefused, ProviderError, RateLimited, Unreachable
-from reelgraph.builder.providers.robot import Robot
+from reelgraph.builder.providers.robot import connect
 from reelgraph.builder.quote import Wanted, rank, read_quote, write_quote
 from reelgraph.builder.settle import clear, resolve
 from reelgraph.builder.wait import wait
@@ -369,7 +369,7 @@ def test_waiting_sits_a_rate_limit_out(office: Office) -> None:
 
 
 def test_refused_credentials_are_never_tried_again(office: Office) -> None:
-    robot = Robot(office.credentials("wrong"), office.clock)
+    robot = connect(office.credentials("wrong"), office.clock)
     for _ in range(4):
         with pytest.raises(CredentialsRefused):
             robot.servers()

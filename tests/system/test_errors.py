@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import nixw
+from real_nix import nixw
 
 CLICK = "lib.x86_64-linux.python.environments.runner"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 import pytest
-from conftest import ROOT, Finished, nixw, output_paths
+from real_nix import ROOT, Finished, nixw, output_paths
 from safetensors import safe_open
 
 EPISODE = "big-buck-bunny-excerpt"

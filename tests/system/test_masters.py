@@ -12,20 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, nixw
-
-sys.path.insert(0, str(ROOT / "tests/unit"))
+from real_nix import nixw
 from small_films import read_numbers, write_film
-
-WORK = {
-    "title": "Made-up masters",
-    "kind": "film",
-    "licence": "public-domain",
-    "attribution": "",
-    "source": "made by the tests",
-    "package": None,
-}
-
 
 # Of this run alone, so that the store cannot have them from another one.
 FIRST, SECOND = (f"9{os.getpid()}{number}" for number in (1, 2))
@@ -69,7 +57,7 @@ class Licensed:
 
 
 @pytest.fixture
-def licensed(checkout: Path, tmp_path: Path) -> Iterator[Licensed]:
+def licensed(checkout: Path, tmp_path: Path, made_up_work: dict[str, Any]) -> Iterator[Licensed]:
     """Two episodes as a licensor would deliver them; what is put into the store is forgotten afterwards."""
     masters = tmp_path / "masters"
     masters.mkdir()
@@ -83,7 +71,7 @@ def licensed(checkout: Path, tmp_path: Path) -> Iterator[Licensed]:
         "examples": ["TST_901_Circles_EN.mp4"],
     }
     (data / "name-patterns.json").write_text(json.dumps(patterns))
-    (checkout / "materials/licences/works/tst.json").write_text(json.dumps(WORK))
+    (checkout / "materials/licences/works/tst.json").write_text(json.dumps(made_up_work))
     whole = Licensed(checkout, masters)
 
     yield whole

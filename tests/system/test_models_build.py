@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Finished, nixw
+from local_hub import TOKEN, LocalHub, Repository
+from real_nix import Finished, nixw
 
 from reelgraph.files import content_hash, file_hash, tree_files
 from reelgraph.stage import validate
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests/unit"))
-from local_hub import TOKEN, LocalHub, Repository  # noqa: E402
 
 REVISION = "89abcdef0123456789abcdef0123456789abcdef"
 ENTRY = {

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, nixw
+from real_nix import ROOT, nixw
 
 TOOLS = (
     "sh",
@@ -62,26 +62,44 @@ def test_without_nixpkgs_and_python_it_says_so(bare: Path) -> None:
     assert finished.stderr.startswith("nixw: neither nixpkgs nor a distribution's CPython 3.11 can be had here")
 
 
-def headers(path: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Have nixw's own function look for CPython's headers on a machine that has none installed."""
-    script = '. "$1/nix/toolchain/embedded/install.sh"; python_include "$2/none" "$2"'
-    command = ["sh", "-c", script, "sh", ROOT, folder]
+def looked_for(what: str, path: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Have nixw's own function look for a part of the toolchain on a machine that has it not installed."""
+    script = '. "$1/nix/toolchain/embedded/install.sh"; "$3" "$2/none" "$2"'
+    command = ["sh", "-c", script, "sh", ROOT, folder, what]
     return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True, check=False)
 
 
 def test_the_headers_of_python_are_fetched_where_they_are_not_installed(tmp_path: Path) -> None:
-    finished = headers(os.environ["PATH"], tmp_path)
+    finished = looked_for("python_include", os.environ["PATH"], tmp_path)
     assert finished.returncode == 0, finished.stderr
     include = Path(finished.stdout.strip())
     assert (include / "python3.11/Python.h").is_file() and list(include.glob("*/python3.11/pyconfig.h"))
 
 
-def test_without_headers_of_python_and_apt_it_says_so(bare: Path) -> None:
-    finished = headers(bare, bare)
+def test_the_libraries_of_a_desktop_are_fetched_where_they_are_not_installed(tmp_path: Path) -> None:
+    finished = looked_for("desktop_libraries", os.environ["PATH"], tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    seed = (ROOT / "nix/toolchain/embedded/seed.sh").read_text()
+    copied = seed.partition('mkdir "$1/desktop"\nfor name in ')[2].partition(";")[0]
+    names = copied.replace("\\", "").split()
+    assert len(names) > 10
+    assert [name for name in names if not (Path(finished.stdout.strip()) / name).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("python_include", "the headers of CPython 3.11 cannot be had here; install libpython3.11-dev"),
+        (
+            "desktop_libraries",
+            "the libraries of glib and X11 cannot be had here; install libglib2.0-0, libxext6 and libxrender1",
+        ),
+    ],
+)
+def test_without_a_part_of_the_toolchain_and_apt_it_says_so(bare: Path, what: str, sentence: str) -> None:
+    finished = looked_for(what, bare, bare)
     assert finished.returncode == 3
-    assert finished.stderr.splitlines()[1:] == [
-        "nixw: the headers of CPython 3.11 cannot be had here; install libpython3.11-dev, or make nixpkgs reachable"
-    ]
+    assert finished.stderr.splitlines()[1:] == [f"nixw: {sentence}, or make nixpkgs reachable"]
 
 
 def test_an_unknown_toolchain_is_named(bare: Path) -> None:

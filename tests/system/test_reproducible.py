@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Finished, nixw, output_paths
+from real_nix import ROOT, Finished, nixw, output_paths
 
 
 def environments() -> list[str]:

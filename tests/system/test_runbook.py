@@ -6,26 +6,15 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-from conftest import ROOT, nixw
+from real_nix import ROOT, nixw
 from reel import reel, reel_json
+from small_films import write_film
 
 from reelgraph.files import write_json
 
-sys.path.insert(0, str(ROOT / "tests/unit"))
-from small_films import write_film
-
-# What a licensee writes about masters of their own.
-WORK = {
-    "title": "Made-up masters",
-    "kind": "film",
-    "licence": "public-domain",
-    "attribution": "Made by the tests",
-    "source": "made by the tests",
-    "package": None,
-}
 MARKS = ("money", "gpu", "weights", "stays")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -59,11 +48,16 @@ def write_page_files(page: str, checkout: Path) -> None:
             path.write_text("".join(lines))
 
 
-def test_the_runbooks_commands_run_in_order(smoke: Path, checkout: Path, tmp_path: Path) -> None:
+def test_the_runbooks_commands_run_in_order(
+    smoke: Path, checkout: Path, made_up_work: dict[str, Any], tmp_path: Path
+) -> None:
     masters = tmp_path / "masters"
     masters.mkdir()
     write_film(masters / "IIW_101_The Example_EN.mp4", [("moving", 60), ("moving", 60)])
-    write_json(checkout / "materials/licences/works/iiw.json", WORK)
+    write_json(checkout / "materials/licences/works/iiw.json", made_up_work)
+    # As a clone is: what git does not know is not there for a flake.
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
     lines = [line for block in blocks("docs/runbook.md", "sh") for line in block.splitlines()]
     script = "\n".join(line for line in lines if not is_marked(line))
     assert len(script.splitlines()) > 30
@@ -97,7 +91,7 @@ def test_the_runbooks_commands_run_in_order(smoke: Path, checkout: Path, tmp_pat
     assert "plain,train:step1-clips" in completed.stdout, completed.stderr
 
 
-def test_the_pipeline_of_the_page_is_a_pipeline(checkout: Path) -> None:
+def test_the_pipeline_of_the_page_builds_up_to_its_package(smoke: Path, checkout: Path) -> None:
     write_page_files("docs/own-pipeline.md", checkout)
     page = (checkout / "nix/pipelines/second.nix").read_text()
     assert len(page.splitlines()) < 40
@@ -107,6 +101,11 @@ def test_the_pipeline_of_the_page_is_a_pipeline(checkout: Path) -> None:
     status, plan = reel_json("plan", "second", cwd=checkout)
     names = {stage["name"] for stage in plan["stages"]}
     assert status == 0 and {"second-101/clips", "second-segment-1/wan22-train", "second/checkpoint"} <= names
+    finished = nixw("build", "--no-link", "--json", f"path:{checkout}#second.dataset.wan22", cwd=checkout)
+    assert finished.status == 0, finished.log[-3000:]
+    (built,) = json.loads(finished.output)
+    package = json.loads((Path(built["outputs"]["out"]) / "dataset.json").read_text())
+    assert package["name"] == "second" and {bucket["width"] for bucket in package["buckets"]} == {256}
 
 
 def test_the_stage_of_the_page_builds(smoke: Path, checkout: Path) -> None:

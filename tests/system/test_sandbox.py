@@ -6,7 +6,7 @@ import json
 import socket
 from pathlib import Path
 
-from conftest import nixw
+from real_nix import ROOT, nixw, output_paths
 
 PROBE = '''"""A stage that tries to leave its sandbox."""
 
@@ -116,3 +116,13 @@ def test_a_stage_reaches_neither_network_nor_clock_nor_files_outside_its_inputs(
         "clock": [946684800.0, 946684800000000000, 2000, "2000-01-01 00:00:00+00:00"],
         "variables": [],
     }
+
+
+def test_graphviz_finds_all_its_libraries_without_those_of_the_machine(checkout: Path) -> None:
+    probe = 'import os, pygraphviz\nopen(os.environ["out"], "w").write(pygraphviz.__version__)\n'
+    (checkout / "nix/probe.py").write_text(probe)
+    planted = 'planted = python.script { name = "reel-probe"; file = ./probe.py; python = python.environments.cli; };'
+    wiring = checkout / "nix/default.nix"
+    wiring.write_text(wiring.read_text().replace("  lib = {\n", f"  lib = {{\n    {planted}\n", 1))
+    (version,) = output_paths(["lib.x86_64-linux.planted"], flake=f"path:{checkout}")
+    assert f"pygraphviz=={Path(version).read_text()} " in (ROOT / "python/locks/x86_64-linux/cli.txt").read_text()

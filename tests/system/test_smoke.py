@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, nixw, output_paths
+from real_nix import ROOT, nixw, output_paths
 from safetensors import safe_open
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from conftest import ROOT, output_paths
+from real_nix import ROOT, output_paths
 
 PLANTED = """planted = python.script {
       name = "reel-triton-probe";

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, find_chromium
-from conftest import ROOT, nixw, output_paths
+from real_nix import ROOT, nixw, output_paths
 
 from reelgraph.media.archives import unpack_tar, unpack_zip
 from reelgraph.stages.transcript_base import STAGE as TRANSCRIPT

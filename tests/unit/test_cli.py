@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -12,8 +13,9 @@ from click.testing import CliRunner
 
 from reelgraph.cli.main import main
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "numpy", "av", "transformers", "jsonschema", "jinja2", "huggingface_hub", "httpx", "matplotlib")
-SCREEN_LINES = 40
+SCREEN_LINES, SCREEN_COLUMNS = 24, 80
 
 
 def commands(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -31,26 +33,30 @@ def commands(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ..
 ALL = dict(commands(main))
 
 
+def loaded_by(calls: list[list[str]]) -> list[str]:
+    """Return what heavy modules a process has loaded after some calls of reel."""
+    code = "import sys; from click.testing import CliRunner; from reelgraph.cli.main import main; "
+    code += f"assert all(CliRunner().invoke(main, call).exit_code == 0 for call in {calls}); "
+    code += f"print(*sorted(set({HEAVY}) & set(sys.modules)))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys; from reelgraph.cli.main import main; main(['--help'], standalone_mode=False); "
-    code += f"print('loaded:', sorted(set({HEAVY}) & set(sys.modules)))"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.splitlines()[-1] == "loaded: []"
+    assert loaded_by([[*path, "--help"] for path in [(), *ALL]]) == []
 
 
-@pytest.mark.parametrize("path", ALL, ids=" ".join)
-def test_each_help_fits_a_screen(path: tuple[str, ...]) -> None:
-    finished = CliRunner().invoke(main, [*path, "--help"])
+def test_what_is_loaded_is_seen() -> None:
+    assert "jsonschema" in loaded_by([["bible", "check", str(ROOT / "materials/smoke/bible.yaml")]])
+
+
+@pytest.mark.parametrize("path", [(), *ALL], ids=" ".join)
+def test_each_help_fits_a_screen_and_has_an_example(path: tuple[str, ...]) -> None:
+    finished = CliRunner().invoke(main, [*path, "--help"], terminal_width=SCREEN_COLUMNS)
+    lines = finished.output.splitlines()
     assert finished.exit_code == 0
-    assert len(finished.output.splitlines()) <= SCREEN_LINES
+    assert len(lines) <= SCREEN_LINES and max(map(len, lines)) <= SCREEN_COLUMNS
     assert "\x1b" not in finished.output
-
-
-@pytest.mark.parametrize(
-    "path", [path for path, found in ALL.items() if not isinstance(found, click.Group)], ids=" ".join
-)
-def test_each_command_shows_an_example(path: tuple[str, ...]) -> None:
-    assert f"Example: reel {' '.join(path)}" in " ".join(CliRunner().invoke(main, [*path, "--help"]).output.split())
+    assert f"Example: {' '.join(['reel', *path])}" in " ".join(finished.output.split())
 
 
 def test_an_unknown_command_is_named_on_stderr() -> None:

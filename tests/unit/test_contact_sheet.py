@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import find_chromium
 from PIL import Image
 from test_clips import EPISODE, PARAMETERS, SHOTS_PARAMETERS
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "system"))
-from browser import find_chromium
 
 from reelgraph.files import read_json
 from reelgraph.stages import clips, contact_sheet, shots

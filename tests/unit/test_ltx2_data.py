@@ -11,8 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from ltx_workshop import CLIPS, EPISODE, FRAMES, GAP, SIZE, Workshop, change_json, make, write_episode
+from ltx_workshop import GAP, SIZE, Workshop, change_json, write_episode
 from small_films import RATE, read_sound, write_film
+from workshop import CLIPS, EPISODE, FRAMES, make
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, tree_files
@@ -106,7 +107,7 @@ def test_the_rows_follow_the_trainers_documented_rules(workshop):
 
 
 def test_ids_and_their_order_are_those_of_the_wan_package(workshop):
-    own, wan = (read_json(path / "metadata.json") for path in (workshop.package(), workshop.wan_package()))
+    own, wan = (read_json(path / "metadata.json") for path in (workshop.package(), workshop.wan_package("wan-package")))
     assert own == wan
     assert [row["video"] for row in rows_of(workshop.package())] == [row["video"] for row in wan]
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,20 +13,21 @@ import av
 import pytest
 import torch
 from diffsynth.pipelines.ltx2_audio_video import LTX2AudioVideoUnit_PromptEmbedder
-from ltx_workshop import CLIPS, CPU, CREDITS, EPISODE, PLAN, TINY, Workshop, change_json, make, write_episode
+from ltx_workshop import PLAN, TINY, Workshop, change_json, write_episode
 from safetensors import safe_open
+from workshop import CLIPS, CPU, CREDITS, EPISODE, make, start
 
-from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.errors import StageError
-from reelgraph.files import read_json, tree_files, write_json
+from reelgraph.files import read_json, tree_files
 from reelgraph.stages import checkpoint, ltx2_plan, ltx2_preprocess, ltx2_samples, ltx2_text, ltx2_tiny, ltx2_train
 from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_flow import LtxSample, LtxTransformer, ltx_loss
 from reelgraph.train.ltx_loader import LtxLoader
-from reelgraph.train.ltx_memory import explain_out_of_memory, step_bytes
+from reelgraph.train.ltx_memory import LTX2
 from reelgraph.train.ltx_model import PARTS, describe_ltx
 from reelgraph.train.ltx_padding import padded, padding_mask
 from reelgraph.train.ltx_trainer import inject_ltx_lora, target_layers
+from reelgraph.train.memory import explain_out_of_memory
 from reelgraph.train.plan import MicroStep, read_segment
 from reelgraph.train.prompts import prompt_hash
 from reelgraph.train.tensors import read_tensors, write_tensors
@@ -400,19 +398,9 @@ def test_a_killed_segment_leaves_nothing_and_ends_in_the_same_bytes_when_run_aga
     plan = workshop.plan("plan-long", dataset_repeat=12, segments_per_epoch=1, held_out_shots=0)
     parameters = {"segment": 0, **CPU, "recompute": "none", "profile": "exact", "processes": 1}
     inputs = {"plan": plan, "model": workshop.model(), **workshop.encoded()}
-    write_json(tmp_path / "parameters.json", parameters)
-    command = [sys.executable, "-u", "-m", "reelgraph.stages.ltx2_train", "--output", str(tmp_path / "out")]
-    command += ["--parameters", str(tmp_path / "parameters.json")]
-    for name, path in inputs.items():
-        paths = {f"{name}.{EPISODE}": path[EPISODE]} if isinstance(path, dict) else {name: path}
-        command += [part for pair in paths.items() for part in ("--input", "=".join(map(str, pair)))]
-    modules = os.pathsep.join(filter(None, [str(Path(ltx2_train.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, **FIXED_ENVIRONMENT, "PYTHONPATH": modules}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as run:
+    with start(ltx2_train, tmp_path, parameters, inputs) as run:
         # Loading takes a fraction of a second, the steps take several.
-        assert any("loading dit" in line for line in run.stderr)
+        assert run.stdout is not None and any("loading dit" in line for line in run.stdout)
         time.sleep(1)
         run.send_signal(signal.SIGKILL)
     assert not (tmp_path / "out").exists()
@@ -443,12 +431,12 @@ def test_a_missing_clip_is_named_when_it_is_needed(workshop):
 def test_memory_that_runs_out_names_the_largest_clip_and_what_would_fit(workshop):
     steps = read_segment(workshop.plan(), 0)
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has")
-    said = str(explain_out_of_memory(error, "none", workshop.latents(), steps))
+    said = str(explain_out_of_memory(error, LTX2, "none", workshop.latents(), steps))
     assert "2.50 GiB more was needed" in said and "36 video tokens" in said and "set recompute to auto or full" in said
 
 
 def test_recomputing_needs_less_memory():
-    none, full = (step_bytes(10_000, 4096, 48, 0, recompute) for recompute in ("none", "full"))
+    none, full = (LTX2.step_bytes(10_000, 4096, 48, 0, recompute) for recompute in ("none", "full"))
     assert full < none / 5
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from wan_workshop import TINY
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
@@ -25,24 +26,12 @@ from reelgraph.stages import wan22_tiny
 from reelgraph.train.by_hand import Choices, cost_lines, dry_run
 from reelgraph.train.by_hand_stages import train_all
 from reelgraph.train.estimates import estimate, fitting, table
-from reelgraph.train.memory import explain_out_of_memory, step_bytes
+from reelgraph.train.memory import WAN22, explain_out_of_memory
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.video import write_video
 
 ROOT = Path(__file__).parents[2]
 SIZE, FRAMES = 64, 17
-TINY = {
-    "architecture": "Wan2.2-TI2V-5B",
-    "seed": 1,
-    "dit_dim": 24,
-    "dit_ffn_dim": 48,
-    "dit_heads": 2,
-    "dit_layers": 2,
-    "text_dim": 16,
-    "text_heads": 2,
-    "text_layers": 1,
-    "vae_dim": 4,
-}
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +168,7 @@ def test_estimates_give_back_what_was_measured():
 def test_the_preflight_foresees_the_measured_memory(tokens, recompute, measured):
     """5.0 billion weights in bfloat16 and a LoRA of 40 million numbers with gradient and moments."""
     weights = int(9.3 * 2**30) + 16 * 40_300_000
-    assert step_bytes(tokens, 3072, 30, weights, recompute) / 2**30 == pytest.approx(measured, rel=0.05)
+    assert WAN22.step_bytes(tokens, 3072, 30, weights, recompute) / 2**30 == pytest.approx(measured, rel=0.05)
 
 
 def test_out_of_memory_names_what_was_missing_the_clip_and_what_would_fit(tmp_path):
@@ -188,10 +177,10 @@ def test_out_of_memory_names_what_was_missing_the_clip_and_what_would_fit(tmp_pa
     write_json(tmp_path / "latents.json", {"latents": [{"clip": "c", "shape": [48, 21, 30, 52]}]})
     steps = [Step(1, 1e-4, (MicroStep("e", "c", "p", 0, 0.0, 0, False),))]
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has")
-    sentence = str(explain_out_of_memory(error, "none", {"e": tmp_path}, steps))
+    sentence = str(explain_out_of_memory(error, WAN22, "none", {"e": tmp_path}, steps))
     assert "2.50 GiB more was needed; the largest clip here is e/c with 8190 tokens" in sentence
     assert sentence.endswith("set recompute to auto or full")
-    assert "TI2V-5B instead of A14B" in str(explain_out_of_memory(error, "full", {"e": tmp_path}, steps))
+    assert "TI2V-5B instead of A14B" in str(explain_out_of_memory(error, WAN22, "full", {"e": tmp_path}, steps))
 
 
 # What is refused

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,15 +20,15 @@ from diffsynth.pipelines.wan_video import (
 from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from PIL import Image
 from safetensors import safe_open
+from wan_workshop import PLAN, SAMPLES, SIZE, TINY, Workshop, write_episode
+from workshop import CPU, CREDITS, EPISODE, FRAMES, make, start
 
-from reelgraph.determinism import FIXED_ENVIRONMENT
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.stages import (
     checkpoint,
     samples,
     wan22_latents,
-    wan22_package,
     wan22_plan,
     wan22_text,
     wan22_tiny,
@@ -46,141 +42,14 @@ from reelgraph.train.plan import MicroStep, read_segment
 from reelgraph.train.tensors import read_tensors, write_tensors
 from reelgraph.train.trainer import StepResult
 from reelgraph.train.transformer import Transformer
-from reelgraph.train.video import read_frames, write_video
+from reelgraph.train.video import read_frames
 from reelgraph.train.wan import load_pipeline
-
-EPISODE, FRAMES, SIZE = "ep", 17, (64, 64)
-CPU = {"device": "cpu", "dtype": "float32"}
-TINY = {
-    "architecture": "Wan2.2-TI2V-5B",
-    "seed": 1,
-    "dit_dim": 24,
-    "dit_ffn_dim": 48,
-    "dit_heads": 2,
-    "dit_layers": 2,
-    "text_dim": 16,
-    "text_heads": 2,
-    "text_layers": 1,
-    "vae_dim": 4,
-}
-PLAN = {
-    "seed": 3,
-    "epochs": 1,
-    "dataset_repeat": 4,
-    "gradient_accumulation": 2,
-    "segments_per_epoch": 3,
-    "learning_rate": 1e-3,
-    "warmup_steps": 2,
-    "weight_decay": 0.01,
-    "gradient_clip": 1.0,
-    "lora_rank": 4,
-    "timestep_shift": 5.0,
-    "expert": "all",
-    "timestep_minimum": 0.0,
-    "timestep_maximum": 1.0,
-    "first_frame_probability": 0.5,
-    "token_limit": 0,
-    "held_out_shots": 1,
-    "held_out_timesteps": [200, 800],
-}
-CREDITS = {"name": "test lora", "licence": "CC BY 3.0", "attribution": "The painters"}
-SAMPLES = {
-    "text_to_image": ["A hill."],
-    "text_to_video": ["A hill moves."],
-    "image_to_video": [""],
-    "negative_prompt": "",
-    "seed": 1,
-    "steps": 2,
-    "guidance": 2.0,
-    "frames": 5,
-    "width": 64,
-    "height": 64,
-    "fps": 24,
-    **CPU,
-}
-
-
-class Workshop:
-    """Directories of stage outputs, each made once under its name."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.made: dict[str, Path] = {}
-
-    def make(self, name: str, module: ModuleType, parameters: dict[str, Any], **inputs: Any) -> Path:
-        if name not in self.made:
-            self.made[name] = make(self.root / name, module, parameters, **inputs)
-        return self.made[name]
-
-    def model(self) -> Path:
-        return self.make("model", wan22_tiny, TINY)
-
-    def package(self) -> Path:
-        inputs = {"clips": {EPISODE: self.root / "clips"}, "captions": {EPISODE: self.root / "reviewed"}}
-        parameters = {"name": "test", "trigger": "", "fps": 24, "side_multiple": 32}
-        return self.make("package", wan22_package, parameters, **inputs)
-
-    def latents(self) -> dict[str, Path]:
-        return {EPISODE: self.make("latents", wan22_latents, CPU, clips=self.root / "clips", model=self.model())}
-
-    def text(self) -> dict[str, Path]:
-        inputs = {"captions": self.root / "reviewed", "model": self.model()}
-        return {EPISODE: self.make("text", wan22_text, {"trigger": "", **CPU}, **inputs)}
-
-    def plan(self, name: str = "plan", **changes: Any) -> Path:
-        inputs = {"package": self.package(), "latents": self.latents(), "text": self.text()}
-        return self.make(name, wan22_plan, {**PLAN, **changes}, **inputs)
-
-    def train(self, name: str, plan: Path, segment: int, previous: Path | None = None, **changes: Any) -> Path:
-        parameters = {"segment": segment, **CPU, "recompute": "none", "profile": "exact", "processes": 1, **changes}
-        return self.make(name, wan22_train, parameters, previous=previous, **self.training_inputs(plan))
-
-    def training_inputs(self, plan: Path) -> dict[str, Any]:
-        return {"plan": plan, "latents": self.latents(), "text": self.text(), "model": self.model()}
-
-    def segments(self) -> dict[str, Path]:
-        chain: dict[str, Path] = {}
-        for number in range(3):
-            previous = chain.get(f"{number - 1:02d}")
-            chain[f"{number:02d}"] = self.train(f"segment-{number}", self.plan(), number, previous)
-        return chain
-
-    def checkpoint(self) -> Path:
-        inputs = {"plan": self.plan(), "package": self.package(), "model": self.model()}
-        return self.make("checkpoint", checkpoint, CREDITS, segments=self.segments(), **inputs)
-
-
-def make(out: Path, module: ModuleType, parameters: dict[str, Any], **inputs: Any) -> Path:
-    out.mkdir(parents=True)
-    given = {name: value for name, value in inputs.items() if value is not None}
-    module.STAGE.execute(given, parameters, out)
-    return out
-
-
-def picture(clip: int, frame: int) -> Image.Image:
-    image = Image.linear_gradient("L").resize(SIZE).rotate(40 * clip + 2 * frame)
-    return Image.merge("RGB", (image, image.rotate(90), Image.new("L", SIZE, 60 * clip)))
 
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """Return a workshop with five clips of 17 frames at 64x64, two of them with one caption."""
     root = tmp_path_factory.mktemp("wan22")
-    clips, captions = [], []
-    for folder in ("clips/clips", "clips/first_frames", "reviewed"):
-        (root / folder).mkdir(parents=True)
-    for number in range(5):
-        pictures = [picture(number, frame) for frame in range(FRAMES)]
-        name, span = f"clip-{number}", {"start": number * FRAMES, "end": (number + 1) * FRAMES}
-        write_video(root / "clips" / "clips" / f"{name}.mp4", pictures, fps=24, crf=16)
-        pictures[0].save(root / "clips" / "first_frames" / f"{name}.png")
-        files = {"file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
-        clips.append({"id": name, **files, **span, "frames": FRAMES, "shot": number})
-        text = f"A hill  turns,\n scene {min(number, 3)}."
-        captions.append({"clip": name, **span, "text": text, "source": "training_caption"})
-    index = {"fps": 24, "width": SIZE[0], "height": SIZE[1], "frames": 5 * FRAMES, "clips": clips, "rejects": []}
-    write_json(root / "clips" / "clips.json", index)
-    write_json(root / "reviewed" / "captions.json", {"captions": captions})
+    write_episode(root)
     return Workshop(root)
 
 
@@ -444,20 +313,9 @@ def test_a_killed_segment_leaves_nothing_and_ends_in_the_same_bytes_when_run_aga
         {"segment": 0, **CPU, "recompute": "none", "profile": "exact", "processes": 1},
         workshop.training_inputs(plan),
     )
-    write_json(tmp_path / "parameters.json", parameters)
-    command = [sys.executable, "-u", "-m", "reelgraph.stages.wan22_train", "--output", str(tmp_path / "out")]
-    command += ["--parameters", str(tmp_path / "parameters.json")]
-    for name, path in inputs.items():
-        paths = {f"{name}.{EPISODE}": path[EPISODE]} if isinstance(path, dict) else {name: path}
-        command += [part for pair in paths.items() for part in ("--input", "=".join(map(str, pair)))]
-    # In the fixed environment from the start, the command need not start itself again.
-    modules = os.pathsep.join(filter(None, [str(Path(wan22_train.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, **FIXED_ENVIRONMENT, "PYTHONPATH": modules}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as run:
+    with start(wan22_train, tmp_path, parameters, inputs) as run:
         # The model is loaded and the first steps are being done once this line is there.
-        assert any("Using wan_video_dit" in line for line in run.stdout)
+        assert run.stdout is not None and any("Using wan_video_dit" in line for line in run.stdout)
         run.send_signal(signal.SIGKILL)
     assert not (tmp_path / "out").exists()
     again, undisturbed = (make(tmp_path / name, wan22_train, parameters, **inputs) for name in ("out", "undisturbed"))

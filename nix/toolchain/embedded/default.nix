@@ -1,4 +1,4 @@
-# embedded : { seed, headers, certificates, system } -> toolchain
+# embedded : { seed, headers, desktop, certificates, system } -> toolchain
 #
 # The distribution's CPython 3.11 and C runtime, copied into the store by seed.sh. Python is started through the seed's
 # own loader, so that no binary has to be changed; its standard library is compiled once, with hashes that are not
@@ -6,6 +6,7 @@
 {
   seed,
   headers,
+  desktop,
   certificates,
   system,
 }:
@@ -18,6 +19,7 @@ in
   shell = "${seed}/bin/sh";
   inherit loader;
   libraries = [ "${seed}/lib" ];
+  desktopLibraries = [ "${desktop}" ];
   pythonHome = derivation {
     name = "reel-python-3.11";
     inherit system seed;

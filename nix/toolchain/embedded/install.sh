@@ -18,23 +18,43 @@ install_packages() {
     fail "$sentence (apt-get's own message is above)"
 }
 
+# unpack_packages FOLDER PACKAGE...: the distribution's packages in FOLDER, without installing them, which needs root.
+unpack_packages() (
+  command -v apt-get >/dev/null && cd "$1" || exit 1
+  shift
+  download="apt-get download -q $*"
+  # shellcheck disable=SC2086
+  $download || { [ "$(id -u)" = 0 ] && apt-get update -q && $download; } || exit 1
+  for package in ./*.deb; do dpkg-deb -x "$package" . && rm "$package" || exit 1; done
+) >&2
+
 # python_include INCLUDE FOLDER: prints INCLUDE if CPython's headers are there. Else they are unpacked in FOLDER:
-# installing them would bring those of the C library and more, and needs root.
+# installing them would bring those of the C library and more.
 python_include() {
   [ ! -e "$1/python3.11/Python.h" ] || { echo "$1"; return; }
   say "fetching the headers of CPython 3.11"
-  download="apt-get download -q libpython3.11-dev"
-  {
-    command -v apt-get >/dev/null && cd "$2" && { $download || { [ "$(id -u)" = 0 ] && apt-get update -q && $download; }; } &&
-      dpkg-deb -x libpython3.11-dev_*.deb .
-  } >&2 || fail "the headers of CPython 3.11 cannot be had here; install libpython3.11-dev, or make nixpkgs reachable"
+  unpack_packages "$2" libpython3.11-dev ||
+    fail "the headers of CPython 3.11 cannot be had here; install libpython3.11-dev, or make nixpkgs reachable"
   echo "$2/usr/include"
 }
+
+# desktop_libraries LIBRARIES FOLDER: prints LIBRARIES if glib and X11 are there, else where they are unpacked in FOLDER.
+desktop_libraries() {
+  absent=$(for name in libgobject-2.0.so.0 libXext.so.6 libXrender.so.1; do [ -e "$1/$name" ] || echo "$name"; done)
+  [ "$absent" ] || { echo "$1"; return; }
+  say "fetching the libraries of glib and X11"
+  # shellcheck disable=SC2086
+  unpack_packages "$2" $desktop_packages ||
+    fail "the libraries of glib and X11 cannot be had here; install libglib2.0-0, libxext6 and libxrender1, or make nixpkgs reachable"
+  dirname "$(find "$2" -name libgobject-2.0.so.0)"
+}
+desktop_packages="libglib2.0-0 libpcre2-8-0 libffi8 libx11-6 libxext6 libxrender1 libxcb1 libxau6 libxdmcp6 libbsd0 libmd0"
 
 # Prints the store path of this machine's own CPython and C runtime, copied there when its packages changed.
 embedded_seed() {
   packages="python3.11 python3-pip-whl busybox-static ca-certificates"
-  state=$({ dpkg-query -W libc6 libstdc++6 python3.11-minimal libpython3.11-stdlib python3-pip-whl busybox-static
+  # shellcheck disable=SC2086
+  state=$({ dpkg-query -W libc6 libstdc++6 python3.11-minimal libpython3.11-stdlib python3-pip-whl busybox-static $desktop_packages
     cat "$root/nix/toolchain/embedded/seed.sh" /etc/ssl/certs/ca-certificates.crt; } 2>/dev/null | cksum | cut -d' ' -f1)
   seed=$(read_file "$cache/seed-$state")
   if [ -z "$seed" ] || [ ! -e "$seed" ]; then
@@ -43,8 +63,10 @@ embedded_seed() {
     [ -z "$missing" ] || install_packages "neither nixpkgs nor a distribution's CPython 3.11 can be had here; make nixpkgs reachable, or use Debian 12" $missing
     say "copying this machine's CPython 3.11 and C runtime into the Nix store"
     folder=$(mktemp -d)
-    include=$(python_include /usr/include "$folder") || exit 3
-    sh "$root/nix/toolchain/embedded/seed.sh" "$folder/toolchain" "$include" || exit 3
+    mkdir "$folder/headers" "$folder/desktop"
+    include=$(python_include /usr/include "$folder/headers") || exit 3
+    desktop=$(desktop_libraries "/usr/lib/$(uname -m)-linux-gnu" "$folder/desktop") || exit 3
+    sh "$root/nix/toolchain/embedded/seed.sh" "$folder/toolchain" "$include" "$desktop" || exit 3
     # A store path of this name is taken by flakes as it is; under another name every call would copy it again.
     seed=$(nix store add-path --name source "$folder/toolchain")
     rm -rf "$folder"

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Copies this machine's CPython 3.11, its C runtime, pip and a static busybox into DIRECTORY: the embedded toolchain.
-# Usage: seed.sh DIRECTORY INCLUDE, where INCLUDE is /usr/include or what libpython3.11-dev has for it. Nothing in
-# DIRECTORY/seed names the machine, so equal packages give equal bytes. The certificates and Python's headers stand
-# beside it, because only fetches and a compiler see them, and a renewed one must not rebuild anything else.
+# Usage: seed.sh DIRECTORY INCLUDE DESKTOP, where INCLUDE is /usr/include or what libpython3.11-dev has for it, and DESKTOP a
+# folder with the libraries of glib and X11. Nothing in DIRECTORY/seed names the machine, so equal packages give equal bytes.
+# The certificates, Python's headers and those libraries stand beside it, because only fetches, a compiler and what draws
+# graphs see them, and a renewed one must not rebuild anything else.
 set -eu
 include=$2
+desktop=$3
 seed=$1/seed
 certificates=/etc/ssl/certs/ca-certificates.crt
 stdlib=/usr/lib/python3.11
@@ -36,6 +38,12 @@ cp -rL "$include/python3.11" "$1/headers"
 # Debian's pyconfig.h only includes that of the architecture.
 cp "$include/$(basename "$shared")/python3.11/pyconfig.h" "$1/headers/pyconfig.h"
 chmod -R u+w,go-w "$1/headers"
+mkdir "$1/desktop"
+for name in libglib-2.0.so.0 libgobject-2.0.so.0 libpcre2-8.so.0 libffi.so.8 libX11.so.6 libXext.so.6 libXrender.so.1 \
+  libxcb.so.1 libXau.so.6 libXdmcp.so.6 libbsd.so.0 libmd.so.0; do
+  [ ! -e "$desktop/$name" ] || cp -L "$desktop/$name" "$1/desktop/"
+done
+chmod -R u+w,go-w "$1/desktop"
 cat > "$1/flake.nix" <<NIX
 {
   outputs = _: {
@@ -49,6 +57,11 @@ cat > "$1/flake.nix" <<NIX
         name = "reel-python-headers";
         path = ./headers;
         sha256 = "$(nix hash path "$1/headers")";
+      };
+      desktop = builtins.path {
+        name = "reel-desktop-libraries";
+        path = ./desktop;
+        sha256 = "$(nix hash path "$1/desktop")";
       };
       certificates = builtins.path {
         name = "reel-certificates.crt";

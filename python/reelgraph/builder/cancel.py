@@ -13,7 +13,7 @@ from reelgraph.builder.clock import Deadline
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.lease import Lease, State
 from reelgraph.builder.provider import Cancellation, Conflict, FateUnknown, NotSent, RateLimited, Unreachable
-from reelgraph.builder.settle import note_transaction, resolve
+from reelgraph.builder.settle import ask_order
 from reelgraph.errors import StageError
 
 LOOKS = 3
@@ -59,14 +59,7 @@ def _with_number(desk: Desk, lease: Lease, deadline: Deadline) -> Lease:
     """Return the lease once it has a machine, or is closed because there never will be one."""
     while True:
         try:
-            if lease.state is State.AMBIGUOUS:
-                lease = resolve(desk, lease)
-            elif lease.state is State.ORDERED:
-                assert lease.quote is not None and lease.transaction is not None
-                transaction = desk.provider.transaction(lease.quote.channel, lease.transaction)
-                if transaction is not None:
-                    note_transaction(desk, lease, transaction)
-                    lease = desk.lease(lease.id)
+            lease = ask_order(desk, lease)
         except (Unreachable, RateLimited) as error:
             desk.say(f"{lease.description}: {error}")
         if lease.server is not None or lease.state is State.CLOSED:

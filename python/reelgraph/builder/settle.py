@@ -74,6 +74,19 @@ def resolve(desk: Desk, lease: Lease) -> Lease:
     return desk.lease(lease.id)
 
 
+def ask_order(desk: Desk, lease: Lease) -> Lease:
+    """Ask once what became of a lease's order, where that is open, and return the lease as it is then."""
+    if lease.state is State.AMBIGUOUS:
+        return resolve(desk, lease)
+    if lease.state is State.ORDERED:
+        assert lease.quote is not None and lease.transaction is not None
+        transaction = desk.provider.transaction(lease.quote.channel, lease.transaction)
+        if transaction is not None:
+            note_transaction(desk, lease, transaction)
+            return desk.lease(lease.id)
+    return lease
+
+
 def clear(desk: Desk, lease: Lease, confirm: Callable[[str], str]) -> None:
     """Close a lease on a person's word that there is no machine, unless the provider lists one."""
     lease = resolve(desk, lease)

@@ -6,7 +6,7 @@ from reelgraph.builder.clock import Deadline
 from reelgraph.builder.desk import Desk
 from reelgraph.builder.lease import Lease, State
 from reelgraph.builder.provider import RateLimited, Unreachable
-from reelgraph.builder.settle import note_transaction, resolve
+from reelgraph.builder.settle import ask_order
 from reelgraph.errors import StageError
 
 POLL_SECONDS = 20.0
@@ -32,14 +32,7 @@ def wait(desk: Desk, lease: Lease, minutes: float) -> Lease:
 def _look(desk: Desk, lease: Lease) -> Lease:
     """Ask once; a provider that does not answer, or wants silence, only costs time."""
     try:
-        if lease.state is State.AMBIGUOUS:
-            return resolve(desk, lease)
-        if lease.state is State.ORDERED:
-            assert lease.quote is not None and lease.transaction is not None
-            transaction = desk.provider.transaction(lease.quote.channel, lease.transaction)
-            if transaction is not None:
-                note_transaction(desk, lease, transaction)
-                lease = desk.lease(lease.id)
+        lease = ask_order(desk, lease)
         # An order can be ready before the account lists its machine.
         if lease.state is State.READY and not lease.listed and desk.provider.server(lease.server or 0) is not None:
             desk.journal.append(lease.id, "listed")

@@ -16,14 +16,12 @@ from reelgraph.errors import StageError
 @click.option(
     "--unvaried",
     is_flag=True,
-    help="The very same derivations: no other host name, directory order, addresses, threads, processors.",
+    help="The very same derivations, in the very same circumstances.",
 )
-@click.option(
-    "--without-cpu-pins", is_flag=True, help="Let the numeric libraries use every instruction set of this processor."
-)
+@click.option("--without-cpu-pins", is_flag=True, help="Let libraries use all that this processor can.")
 @click.option("--nix", type=click.Path(path_type=Path, exists=True), help="Folder of another Nix for the second build.")
-@click.option("--builder", metavar="URI", help="Build the second time in this store, for example ssh-ng://user@host.")
-@click.option("--jobs", type=click.IntRange(1), help="Stages at a time; else as memory allows, on a builder one.")
+@click.option("--builder", metavar="URI", help="Build the second time in this store (ssh-ng://…).")
+@click.option("--jobs", type=click.IntRange(1), help="Stages at a time; else as memory allows.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for audit.html and audit.json."
 )
@@ -43,11 +41,10 @@ def command(
     keep: bool,
     as_json: bool,
 ) -> None:
-    """Build every stage of TARGET a second time in a clean store and compare paths and NAR hashes; 1 if any differs.
+    """Build every stage of TARGET a second time in a clean store and compare; exit status 1 if any differs.
 
-    The second build has another host name, directory order, memory layout, thread switching and number of processors.
-    What differs is explained: which tensors, from which frame on, at which path. An interrupted audit goes on when
-    called again.
+    The second time host name, directory order, memory layout, threads and number of processors are others. What
+    differs is explained. An interrupted audit goes on when called again.
 
     Example: reel audit wan22-smoke -o audit
     """

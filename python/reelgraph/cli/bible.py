@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from reelgraph.cli import Group
 from reelgraph.stage import validate
 from reelgraph.text.bible import LISTS, check_bible, complete, read_bible
 from reelgraph.words.old_bible import import_bible
@@ -14,7 +15,7 @@ from reelgraph.words.old_bible import import_bible
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(name="bible")
+@click.group(name="bible", cls=Group)
 def command() -> None:
     """Check a series' bible, or import the old one.
 

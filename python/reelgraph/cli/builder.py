@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import click
 
+from reelgraph.cli import Group
 from reelgraph.cli.renting import build, cancel, lease, machine, order, quote, register, status, watch
 
 
-@click.group(name="builder")
+@click.group(name="builder", cls=Group)
 def command() -> None:
-    """Rent a CUDA machine, build on it, and end its bill.
+    """Rent a CUDA machine, build on it, and end its bill (docs/builder.md).
 
     \b
-    find-cheapest-gpu -> order -> wait -> install -> register -> validate -> build -> cancel
     Example: reel builder find-cheapest-gpu --hours 10 --output quote.json
-
-    Costs, safety and what nobody has verified yet: docs/builder.md.
+    Then: order, wait, install, validate, build, cancel.
     """
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from reelgraph.cli import Group
 from reelgraph.errors import StageError
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The modules beside this one, each with a ``command``; loaded when called, so that ``reel --help`` stays quick."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -37,6 +38,8 @@ class Commands(click.Group):
 @click.command(cls=Commands)
 def main() -> None:
     """Everything in Reelgraph that is not a build.
+
+    Example: reel plan wan22-smoke
 
     Exit status: 0 good, 1 the answer is no, 2 wrong usage, 3 something needed is missing.
     """

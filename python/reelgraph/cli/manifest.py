@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from reelgraph.cli import Group
 from reelgraph.errors import StageError
 
 MEGABYTE = 1_000_000
@@ -17,7 +18,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer
 FILE = click.option("--manifest", "file", type=click.Path(path_type=Path), help="Manifest instead of the project's.")
 
 
-@click.group(name="manifest")
+@click.group(name="manifest", cls=Group)
 def command() -> None:
     """The manifest of the masters that may be trained on.
 

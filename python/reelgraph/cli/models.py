@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reelgraph.cli import Group
 from reelgraph.errors import StageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from reelgraph.models.hub import Hub
 
 
-@click.group(name="models")
+@click.group(name="models", cls=Group)
 def command() -> None:
     """Lock, ingest and verify the models of materials/models.
 
@@ -34,36 +35,15 @@ def list_models(as_json: bool) -> None:
     Example: reel models list
     """
     from reelgraph.graph.evaluate import find_checkout
-    from reelgraph.models import store
-    from reelgraph.models.catalogue import read_models
-    from reelgraph.models.licences import read_verdicts
+    from reelgraph.models.listing import list_rows, where
 
-    root = find_checkout().root
-    models = read_models(root)
-    verdicts = read_verdicts(root)
-    paths = store.store_paths(root, models.values())
-    absent = store.missing_paths(paths.values())
-    rows = [
-        {
-            "name": model.name,
-            "title": model.title,
-            "group": model.group,
-            "licence": model.licence,
-            "allowed": verdicts[model.name].allowed,
-            "locked": model.wheel is not None or model.revision is not None,
-            "revision": model.revision,
-            "bytes": model.size if model.revision else None,
-            "files": len(model.files),
-            "in_store": sum(paths[file] not in absent for file in model.files),
-        }
-        for model in models.values()
-    ]
+    rows = list_rows(find_checkout().root)
     if as_json:
         print(json.dumps({"models": rows}, indent=2))
         return
     for row in rows:
         use = "allowed  " if row["allowed"] else "forbidden"
-        print(f"{row['name']:24}{row['title']:40}{use}  {_where(row)}")
+        print(f"{row['name']:24}{row['title']:40}{use}  {where(row)}")
 
 
 @command.command()
@@ -203,22 +183,10 @@ def tiers(as_json: bool) -> None:
 
     Example: reel models tiers
     """
-    from reelgraph.train.estimates import fitting, table
+    from reelgraph.models.listing import tier_lines
+    from reelgraph.train.estimates import table
 
-    known = table()
-    if as_json:
-        print(json.dumps(known, indent=2))
-        return
-    print(f"A training step, measured on {known['gpu']}: {known['conditions']}")
-    clips = list(dict.fromkeys((row["model"], row["clip"], row["tokens"]) for row in known["measured"]))
-    for memory in known["tiers_gb"]:
-        print(f"{memory} GB")
-        for model, clip, tokens in clips:
-            found = fitting(model, tokens, memory)
-            fits = (
-                f"recompute {found.recompute}, {found.peak_gib:g} GiB, {found.seconds:g} s" if found else "does not fit"
-            )
-            print(f"  {model}, {clip}: {fits}")
+    print(json.dumps(table(), indent=2) if as_json else "\n".join(tier_lines()))
 
 
 def _lock(root: Path, hub: Hub, model: Model, revision: str | None = None) -> None:
@@ -226,6 +194,7 @@ def _lock(root: Path, hub: Hub, model: Model, revision: str | None = None) -> No
     from dataclasses import replace
 
     from reelgraph.models.catalogue import write_lock
+    from reelgraph.models.listing import lock_change
 
     if model.wheel is not None:
         print(f"{model.name}: locked with its package, {model.wheel['name']} {model.wheel['version']}")
@@ -234,23 +203,6 @@ def _lock(root: Path, hub: Hub, model: Model, revision: str | None = None) -> No
     write_lock(root, model.name, found, files)
     print(f"{model.name}: {len(files)} files, {sum(file.size for file in files) / 1e9:.2f} GB at {found}")
     old, new = ({file.path: file.sha256 for file in some} for some in (model.files, files))
-    print(_change(model.revision, old, found, new))
+    print(lock_change(model.revision, old, found, new))
     if unwanted:
         print(f"  without a role, not locked: {', '.join(unwanted)}")
-
-
-def _where(row: dict) -> str:
-    if row["revision"] is None:
-        return "from a package registry" if row["locked"] else "not locked"
-    return f"{row['in_store']} of {row['files']} files in the store, {row['bytes'] / 1e9:.2f} GB"
-
-
-def _change(old_revision: str | None, old: dict[str, str], new_revision: str, new: dict[str, str]) -> str:
-    if old_revision is None:
-        return "  was not locked before"
-    changes = [f"- {path}" for path in sorted(old.keys() - new.keys())] + [
-        f"+ {path}" for path in sorted(new.keys() - old.keys())
-    ]
-    changes += [f"~ {path}" for path in sorted(old.keys() & new.keys()) if old[path] != new[path]]
-    moved = "" if old_revision == new_revision else f"  revision was {old_revision}\n"
-    return moved + "\n".join(f"  {change}" for change in changes or ["no file changed"])

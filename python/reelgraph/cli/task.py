@@ -52,7 +52,7 @@ def command(
 
     \b
     Example: reel task train:step1-clips --input pipeline=smoke
-             reel task builder:server:order:execute-cheapest -- --real --max-total 20 …
+             reel task builder:server:order:execute-cheapest -- --real …
     """
     from reelgraph.cli.renting.common import remind_of_open_leases
     from reelgraph.graph.evaluate import find_checkout

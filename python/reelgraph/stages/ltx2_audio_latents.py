@@ -8,15 +8,13 @@ from typing import Any
 
 import torch
 
-from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.media.sound import read_flac
-from reelgraph.progress import track
 from reelgraph.stage import Stage
+from reelgraph.train.encoded_files import write_clips
 from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_encode import encode_sound
 from reelgraph.train.strict import compute_strictly
-from reelgraph.train.tensors import write_tensors
 
 
 @dataclass(frozen=True)
@@ -40,17 +38,15 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     compute_strictly()
     index = read_json(inputs.sound / "sound.json")
     pipe = load_ltx(inputs.model, ["audio_encoder"], parameters.device, parameters.dtype)
-    (out / "sound").mkdir()
-    rows: list[dict[str, Any]] = []
-    for clip in track(index["sound"], "ltx2-audio-latents", len(index["sound"]), "clip"):
+    seconds: dict[str, float] = {}
+
+    def encode(clip: dict[str, Any]) -> dict[str, torch.Tensor]:
         samples, rate = read_flac(inputs.sound / clip["file"], clip["samples"])
-        latents = encode_sound(pipe, torch.from_numpy(samples.copy()).float() / 32768, rate)
-        if not torch.isfinite(latents).all():
-            raise StageError(f"clip '{clip['clip']}': its sound's latents are not finite; encode with dtype float32")
-        file = f"sound/{clip['clip']}.safetensors"
-        write_tensors(out / file, {"latents": latents})
-        seconds = round(clip["samples"] / rate, 6)
-        rows.append({"clip": clip["clip"], "file": file, "shape": list(latents.shape), "seconds": seconds})
+        seconds[clip["clip"]] = round(clip["samples"] / rate, 6)
+        return {"latents": encode_sound(pipe, torch.from_numpy(samples.copy()).float() / 32768, rate)}
+
+    rows = write_clips(STAGE.name, index["sound"], "clip", encode, out, "sound")
+    rows = [{**row, "seconds": seconds[row["clip"]]} for row in rows]
     write_json(out / "sound.json", {"sound": rows, "dtype": parameters.dtype})
 
 

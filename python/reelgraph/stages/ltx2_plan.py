@@ -13,45 +13,26 @@ from typing import Any
 
 from reelgraph.files import read_json
 from reelgraph.stage import Stage
-from reelgraph.train.ltx_dataset import join_encoded
+from reelgraph.train.ltx_dataset import EncodedSet, join_encoded
 from reelgraph.train.ltx_model import token_count
 from reelgraph.train.ltx_schedule import LtxSettings, logit_normal_index
 from reelgraph.train.planning import write_plan
 from reelgraph.train.prompts import prompt_hash
-from reelgraph.train.schedule import Clip
+from reelgraph.train.schedule import Clip, RunSettings
 
 RELEASED_MODEL = "ltx2-19b"
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The dataset, and per episode what clips, sound and captions were encoded to; no sound for a set without."""
-
-    package: Path
-    latents: dict[str, Path]
-    sound: dict[str, Path]
-    text: dict[str, Path]
+class Inputs(EncodedSet):
+    """A set that was encoded."""
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(RunSettings):
     """See schemas/ltx2-plan.parameters.json."""
 
-    seed: int
-    epochs: int
-    dataset_repeat: int
-    gradient_accumulation: int
-    segments_per_epoch: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    gradient_clip: float
-    lora_rank: int
-    first_frame_probability: float
     uniform_probability: float
-    token_limit: int
-    held_out_shots: int
-    held_out_timesteps: list[int]
 
     def settings(self) -> LtxSettings:
         """Return the shared plan's settings: an unshifted scale of noise, all of it, for the one transformer."""
@@ -61,7 +42,7 @@ class Parameters:
 
 def planned_clips(rows: list[dict[str, Any]], inputs: Inputs) -> list[Clip]:
     """Return the package's clips as the plan sees them; a StageError names one that was not encoded."""
-    shapes: Mapping[str, list[int]] = join_encoded(rows, inputs.latents, inputs.sound, inputs.text)
+    shapes: Mapping[str, list[int]] = join_encoded(rows, inputs)
     return [
         Clip(
             row["episode"],

@@ -16,8 +16,9 @@ import torch
 from reelgraph.files import read_json, write_json
 from reelgraph.progress import track
 from reelgraph.stage import Stage
-from reelgraph.train.ltx_dataset import entries, join_encoded
+from reelgraph.train.ltx_dataset import EncodedSet, join_encoded
 from reelgraph.train.ltx_padding import padded, padding_mask
+from reelgraph.train.planning import encoded_clips
 from reelgraph.train.prompts import prompt_hash
 from reelgraph.train.tensors import read_tensors
 
@@ -25,13 +26,8 @@ ROOT = ".precomputed"
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The dataset, and per episode what clips, sound and captions were encoded to; no sound for a set without."""
-
-    package: Path
-    latents: dict[str, Path]
-    sound: dict[str, Path]
-    text: dict[str, Path]
+class Inputs(EncodedSet):
+    """A set that was encoded."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,8 @@ def save(value: Mapping[str, Any], path: Path) -> None:
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write .precomputed/{latents,conditions,audio_latents}/<clip's path>.pt and preprocess.json."""
     rows = read_json(inputs.package / "metadata.json")
-    join_encoded(rows, inputs.latents, inputs.sound, inputs.text)
-    sounds = entries(inputs.sound, "sound.json", "sound")
+    join_encoded(rows, inputs)
+    sounds = encoded_clips(inputs.sound, "sound")
     fps = {episode: read_json(path / "latents.json")["fps"] for episode, path in inputs.latents.items()}
     for row in track(rows, "ltx2-preprocess", len(rows), "clip"):
         episode, clip = row["episode"], f"{row['clip']}.safetensors"

@@ -14,11 +14,12 @@ from diffsynth.pipelines.ltx2_audio_video import LTX2AudioVideoPipeline, LTX2Aud
 from PIL import Image
 
 from reelgraph.errors import StageError
-from reelgraph.files import read_json, write_json
+from reelgraph.files import read_json
 from reelgraph.progress import track
 from reelgraph.stage import Stage
 from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_model import PARTS, describe_ltx
+from reelgraph.train.sampling import Sample, SampleParameters, list_videos, write_index
 from reelgraph.train.strict import compute_strictly
 from reelgraph.train.video import read_frames, write_video
 
@@ -37,32 +38,8 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(SampleParameters):
     """See schemas/ltx2-samples.parameters.json."""
-
-    text_to_video: list[str]
-    image_to_video: list[str]
-    negative_prompt: str
-    seed: int
-    steps: int
-    guidance: float
-    frames: int
-    width: int
-    height: int
-    fps: int
-    device: str
-    dtype: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One thing to draw; ``first_frame`` is a picture of the package, relative."""
-
-    file: str
-    kind: str
-    prompt: str
-    clip: str | None = None
-    first_frame: str | None = None
 
 
 class FirstFrame(LTX2AudioVideoUnit_InputImagesEmbedder):
@@ -77,20 +54,6 @@ class FirstFrame(LTX2AudioVideoUnit_InputImagesEmbedder):
             write_video(path, [input_image.resize((width, height))], 1, FIRST_FRAME_CRF)
             frames = read_frames(path, 1)
         return pipe.video_vae_encoder.encode(pipe.preprocess_video(frames), *tiles).to(pipe.device)
-
-
-def list_samples(parameters: Parameters, rows: list[dict[str, Any]]) -> list[Sample]:
-    """Return what to draw, in order; raise a StageError naming a clip that the package does not have."""
-    samples = [Sample(f"text-to-video-{n}.mp4", "text-to-video", p) for n, p in enumerate(parameters.text_to_video)]
-    clips = {f"{row['episode']}/{row['clip']}": row for row in rows}
-    for number, clip in enumerate(parameters.image_to_video):
-        # An empty name stands for the first clip: a pipeline cannot know the names of clips before they are cut.
-        name = clip or next(iter(clips))
-        if name not in clips:
-            raise StageError(f"image_to_video: the package has no clip {name}; take one like {next(iter(clips))}")
-        row, file = clips[name], f"image-to-video-{number}.mp4"
-        samples.append(Sample(file, "image-to-video", row["prompt"], name, row["first_frame"]))
-    return samples
 
 
 def draw(
@@ -139,7 +102,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write the videos and samples.json."""
     compute_strictly()
     check(parameters)
-    samples = list_samples(parameters, read_json(inputs.package / "metadata.json"))
+    samples = list_videos(parameters, read_json(inputs.package / "metadata.json"))
     model = describe_ltx(inputs.model)
     pipe = load_ltx(inputs.model, list(PARTS), parameters.device, parameters.dtype, inputs.text_encoder)
     pipe.units = [
@@ -148,22 +111,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     draw_all(pipe, samples, parameters, inputs.package, out, "base-")
     pipe.load_lora(pipe.dit, str(inputs.checkpoint / "lora.safetensors"))
     draw_all(pipe, samples, parameters, inputs.package, out, "")
-    shared = {"frames": parameters.frames, "width": parameters.width, "height": parameters.height}
-    rows = [
-        {
-            "file": sample.file,
-            "base_file": f"base-{sample.file}",
-            "kind": sample.kind,
-            "prompt": sample.prompt,
-            **shared,
-            "seed": parameters.seed,
-            "clip": sample.clip,
-            "first_frame": sample.first_frame,
-            "sound": True,
-        }
-        for sample in samples
-    ]
-    write_json(out / "samples.json", {"base_model": model["name"], "weights": model["weights"], "samples": rows})
+    write_index(samples, parameters, model, out, sound=True)
 
 
 STAGE = Stage(name="ltx2-samples", inputs=Inputs, parameters=Parameters, outputs={"samples.json": "samples"}, run=run)

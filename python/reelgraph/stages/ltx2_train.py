@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ import torch
 from reelgraph.stage import Stage
 from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_flow import LtxTransformer
-from reelgraph.train.ltx_memory import choose_recompute, explain_out_of_memory
+from reelgraph.train.ltx_memory import LTX2
 from reelgraph.train.ltx_trainer import inject_ltx_lora, make_ltx_trainer
+from reelgraph.train.memory import choose_recompute
 from reelgraph.train.plan import Step
 from reelgraph.train.processes import Processes
-from reelgraph.train.segment import Prepared, run_segment
+from reelgraph.train.segment import Prepared, SegmentParameters, run_segment
 from reelgraph.train.trainer import Trainer
 
 
@@ -37,15 +37,8 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Which segment, where and how exactly to compute; see schemas/ltx2-train.parameters.json."""
-
-    segment: int
-    device: str
-    dtype: str
-    recompute: str
-    profile: str
-    processes: int
+class Parameters(SegmentParameters):
+    """See schemas/ltx2-train.parameters.json."""
 
 
 def prepare(
@@ -56,15 +49,14 @@ def prepare(
     # The projection before the connectors is done with: its output is what ltx2-text kept.
     pipe.text_encoder_post_modules.feature_extractor_linear = None
     lora = inject_ltx_lora(pipe.dit, recipe["lora_rank"], recipe["seed"], bool(inputs.sound))
-    recompute = choose_recompute(parameters.recompute, pipe.dit, inputs.latents, steps, torch.device(device))
+    recompute = choose_recompute(parameters.recompute, LTX2, pipe.dit, inputs.latents, steps, torch.device(device))
     transformer = LtxTransformer(pipe.dit, pipe.text_encoder_post_modules, recompute)
 
     def train_with(optimizer: torch.optim.Optimizer, processes: Processes) -> Trainer:
         data = inputs.latents, inputs.sound, inputs.text
         return make_ltx_trainer(transformer, optimizer, *data, processes, recipe)
 
-    explain = partial(explain_out_of_memory, recompute=recompute, latents=inputs.latents, steps=steps)
-    return Prepared(lora, train_with, explain)
+    return Prepared(lora, train_with, LTX2, recompute)
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:

@@ -8,14 +8,12 @@ from typing import Any
 
 import torch
 
-from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
-from reelgraph.progress import track
 from reelgraph.stage import Stage
+from reelgraph.train.encoded_files import write_clips
 from reelgraph.train.ltx import load_ltx
 from reelgraph.train.ltx_encode import encode_video
 from reelgraph.train.strict import compute_strictly
-from reelgraph.train.tensors import write_tensors
 from reelgraph.train.video import read_frames
 
 
@@ -40,15 +38,11 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     compute_strictly()
     index = read_json(inputs.clips / "clips.json")
     pipe = load_ltx(inputs.model, ["video_encoder"], parameters.device, parameters.dtype)
-    (out / "latents").mkdir()
-    rows: list[dict[str, Any]] = []
-    for clip in track(index["clips"], "ltx2-video-latents", len(index["clips"]), "clip"):
-        latents = encode_video(pipe, read_frames(inputs.clips / clip["file"], clip["frames"]))
-        if not torch.isfinite(latents).all():
-            raise StageError(f"clip '{clip['id']}': its latents are not finite; encode with dtype float32")
-        file = f"latents/{clip['id']}.safetensors"
-        write_tensors(out / file, {"latents": latents})
-        rows.append({"clip": clip["id"], "file": file, "shape": list(latents.shape)})
+
+    def encode(clip: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"latents": encode_video(pipe, read_frames(inputs.clips / clip["file"], clip["frames"]))}
+
+    rows = write_clips(STAGE.name, index["clips"], "id", encode, out, "latents")
     write_json(out / "latents.json", {"latents": rows, "dtype": parameters.dtype, "fps": index["fps"]})
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from diffsynth.pipelines.wan_video import WanVideoPipeline
 from PIL import Image
 
-from reelgraph.errors import StageError
-from reelgraph.files import read_json, write_json
+from reelgraph.files import read_json
 from reelgraph.progress import track
 from reelgraph.stage import Stage
 from reelgraph.train.model import describe_model, transformer_parts
+from reelgraph.train.sampling import Sample, SampleParameters, list_videos, write_index
 from reelgraph.train.strict import compute_strictly
 from reelgraph.train.video import write_video
 from reelgraph.train.wan import load_pipeline
@@ -34,53 +34,16 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(SampleParameters):
     """See schemas/samples.parameters.json."""
 
     text_to_image: list[str]
-    text_to_video: list[str]
-    image_to_video: list[str]
-    negative_prompt: str
-    seed: int
-    steps: int
-    guidance: float
-    frames: int
-    width: int
-    height: int
-    fps: int
-    device: str
-    dtype: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One thing to draw; ``first_frame`` is a picture of the package, relative."""
-
-    file: str
-    kind: str
-    prompt: str
-    frames: int
-    clip: str | None = None
-    first_frame: str | None = None
 
 
 def list_samples(parameters: Parameters, rows: list[dict[str, Any]]) -> list[Sample]:
-    """Return what to draw, in order; raise a StageError naming a clip that the package does not have."""
-    samples = [Sample(f"text-to-image-{n}.png", "text-to-image", p, 1) for n, p in enumerate(parameters.text_to_image)]
-    samples += [
-        Sample(f"text-to-video-{n}.mp4", "text-to-video", p, parameters.frames)
-        for n, p in enumerate(parameters.text_to_video)
-    ]
-    clips = {f"{row['episode']}/{row['clip']}": row for row in rows}
-    for number, clip in enumerate(parameters.image_to_video):
-        # An empty name stands for the first clip: a pipeline cannot know the names of clips before they are cut.
-        name = clip or next(iter(clips))
-        if name not in clips:
-            raise StageError(f"image_to_video: the package has no clip {name}; take one like {next(iter(clips))}")
-        row = clips[name]
-        file = f"image-to-video-{number}.mp4"
-        samples.append(Sample(file, "image-to-video", row["prompt"], parameters.frames, name, row["first_frame"]))
-    return samples
+    """Return what to draw, in order."""
+    pictures = [Sample(f"text-to-image-{n}.png", "text-to-image", p, 1) for n, p in enumerate(parameters.text_to_image)]
+    return pictures + list_videos(parameters, rows)
 
 
 def draw(pipe: WanVideoPipeline, sample: Sample, parameters: Parameters, package: Path) -> list[Image.Image]:
@@ -132,22 +95,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     draw_all(pipe, samples, parameters, inputs.package, out, "base-")
     load_checkpoints(pipe, inputs)
     draw_all(pipe, samples, parameters, inputs.package, out, "")
-    rows = [
-        {
-            "file": sample.file,
-            "base_file": f"base-{sample.file}",
-            "kind": sample.kind,
-            "prompt": sample.prompt,
-            "frames": sample.frames,
-            "width": parameters.width,
-            "height": parameters.height,
-            "seed": parameters.seed,
-            "clip": sample.clip,
-            "first_frame": sample.first_frame,
-        }
-        for sample in samples
-    ]
-    write_json(out / "samples.json", {"base_model": model["name"], "weights": model["weights"], "samples": rows})
+    write_index(samples, parameters, model, out)
 
 
 STAGE = Stage(name="samples", inputs=Inputs, parameters=Parameters, outputs={"samples.json": "samples"}, run=run)

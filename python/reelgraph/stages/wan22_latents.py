@@ -8,14 +8,12 @@ from typing import Any
 
 import torch
 
-from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
-from reelgraph.progress import track
 from reelgraph.stage import Stage
 from reelgraph.train.encode import encode_condition, encode_video
+from reelgraph.train.encoded_files import write_clips
 from reelgraph.train.model import describe_model
 from reelgraph.train.strict import compute_strictly
-from reelgraph.train.tensors import write_tensors
 from reelgraph.train.video import read_frames
 from reelgraph.train.wan import load_pipeline
 
@@ -42,17 +40,13 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     clips = read_json(inputs.clips / "clips.json")["clips"]
     pipe = load_pipeline(inputs.model, ["vae"], parameters.device, parameters.dtype)
     conditioned = describe_model(inputs.model)["architecture"] == "Wan2.2-I2V-A14B"
-    (out / "latents").mkdir()
-    rows: list[dict[str, Any]] = []
-    for clip in track(clips, "wan22-latents", len(clips), "clip"):
+
+    def encode(clip: dict[str, Any]) -> dict[str, torch.Tensor]:
         frames = read_frames(inputs.clips / clip["file"], clip["frames"])
         latents = encode_video(pipe, frames)
-        tensors = {"latents": latents, **({"condition": encode_condition(pipe, frames)} if conditioned else {})}
-        if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-            raise StageError(f"clip '{clip['id']}': its latents are not finite; encode with dtype float32")
-        file = f"latents/{clip['id']}.safetensors"
-        write_tensors(out / file, tensors)
-        rows.append({"clip": clip["id"], "file": file, "shape": list(latents.shape)})
+        return {"latents": latents, **({"condition": encode_condition(pipe, frames)} if conditioned else {})}
+
+    rows = write_clips(STAGE.name, clips, "id", encode, out, "latents")
     write_json(out / "latents.json", {"latents": rows, "dtype": parameters.dtype})
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from reelgraph.errors import StageError
 from reelgraph.files import read_json
 from reelgraph.stage import Stage
-from reelgraph.train.planning import embedded_prompts, write_plan
+from reelgraph.train.planning import embedded_prompts, encoded_clips, write_plan
 from reelgraph.train.prompts import prompt_hash
 from reelgraph.train.schedule import Clip, Settings, token_count
 
@@ -35,17 +35,13 @@ class Parameters(Settings):
 
 def join_clips(rows: list[dict[str, Any]], latents: Mapping[str, Path], text: Mapping[str, Path]) -> list[Clip]:
     """Join package rows with their latents and embeddings; raise a StageError naming a clip that lacks one."""
-    shapes, prompts = {}, embedded_prompts(text)
-    for episode, path in latents.items():
-        shapes.update(
-            {(episode, entry["clip"]): entry["shape"] for entry in read_json(path / "latents.json")["latents"]}
-        )
+    encoded, prompts = encoded_clips(latents, "latents"), embedded_prompts(text)
     clips = []
     for row in rows:
         episode, name = row["episode"], f"{row['episode']}/{row['clip']}"
-        shape = shapes.get((episode, row["clip"]))
-        if shape is None:
+        if (episode, row["clip"]) not in encoded:
             raise StageError(f"clip {name} of the package has no latents; build wan22-latents for episode '{episode}'")
+        shape = encoded[(episode, row["clip"])]["shape"]
         if shape[1] != (row["frames"] - 1) // 4 + 1:
             raise StageError(
                 f"clip {name}: {shape[1]} latent frames do not come from {row['frames']} frames; encode it again"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import torch
 
 from reelgraph.stage import Stage
 from reelgraph.train.lora import inject_lora
-from reelgraph.train.memory import choose_recompute, explain_out_of_memory
+from reelgraph.train.memory import WAN22, choose_recompute
 from reelgraph.train.model import transformer_part
 from reelgraph.train.plan import Step
 from reelgraph.train.processes import Processes
-from reelgraph.train.segment import Prepared, run_segment
+from reelgraph.train.segment import Prepared, SegmentParameters, run_segment
 from reelgraph.train.trainer import Trainer, make_trainer
 from reelgraph.train.wan import load_pipeline
 
@@ -33,15 +32,8 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Which segment, where and how exactly to compute; see schemas/wan22-train.parameters.json."""
-
-    segment: int
-    device: str
-    dtype: str
-    recompute: str
-    profile: str
-    processes: int
+class Parameters(SegmentParameters):
+    """See schemas/wan22-train.parameters.json."""
 
 
 def prepare(
@@ -51,14 +43,13 @@ def prepare(
     dit = load_pipeline(inputs.model, [transformer_part(recipe["expert"])], device, parameters.dtype).dit
     lora = inject_lora(dit, recipe["lora_rank"], recipe["seed"])
 
-    recompute = choose_recompute(parameters.recompute, dit, inputs.latents, steps, torch.device(device))
+    recompute = choose_recompute(parameters.recompute, WAN22, dit, inputs.latents, steps, torch.device(device))
 
     def train_with(optimizer: torch.optim.Optimizer, processes: Processes) -> Trainer:
         data = inputs.latents, inputs.text
         return make_trainer(dit, optimizer, *data, processes, recipe, recompute, parameters.profile)
 
-    explain = partial(explain_out_of_memory, recompute=recompute, latents=inputs.latents, steps=steps)
-    return Prepared(lora, train_with, explain)
+    return Prepared(lora, train_with, WAN22, recompute)
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:

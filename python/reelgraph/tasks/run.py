@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,11 +20,11 @@ from reelgraph.graph.plan import Plan, StagePlan, make_plan
 from reelgraph.graph.state import State
 from reelgraph.graph.words import some
 from reelgraph.tasks.catalogue import Task, answering
+from reelgraph.tasks.narrowed import FIND, Narrowed, own_sentence
 
 RUN, SKIP, STOP = "run", "skip", "stop"
 # Links that keep results from garbage collection.
 RESULTS = "result-tasks"
-FIND = Path(__file__).with_name("find.nix")
 _MOST_NAMED = 2
 _PATHS = """pipeline: builtins.listToAttrs (
   map (found: { name = "${found.stage.set}/${found.stage.stage}"; value = found.path; }) ((%s) pipeline)
@@ -51,32 +49,6 @@ class Step:
             "why": self.why,
             "commands": [list(command) for command in self.commands],
         }
-
-
-@dataclass(frozen=True)
-class Narrowed(Checkout):
-    """A checkout in which a pipeline is only some of its stages and what these need.
-
-    So a task asks for no model, lock or licence that only later stages reach.
-    """
-
-    only: tuple[str, ...] = ()
-
-    def evaluate(self, installable: str, function: str, *options: str) -> Any:
-        """Evaluate a function of the wanted stages only; raise a StageError if there is none."""
-        wanted = " ".join(json.dumps(stage) for stage in self.only)
-        ours = f"builtins.filter (found: builtins.elem found.stage.stage [ {wanted} ])"
-        select = f"map (found: found.stage) ({ours} (({FIND.read_text()}) pipeline))"
-        name = installable.rpartition("#")[2]
-        try:
-            described = super().evaluate(installable, f"pipeline: ({function}) ({select})", *options)
-        except StageError as error:
-            if "does not provide attribute" in str(error):
-                raise StageError(f"there is no pipeline '{name}'", status=3) from error
-            raise StageError(_sentence(str(error)), status=3) from error
-        if not described["ends"]:
-            raise StageError(f"pipeline '{name}' has no stage {' or '.join(self.only)}", status=3)
-        return described
 
 
 class Runner:
@@ -189,12 +161,12 @@ class Runner:
 
         self._plan = None
         (self._checkout.root / RESULTS).mkdir(exist_ok=True)
-        with _Inside(self._checkout.root):
+        with chdir(self._checkout.root):
             finished = nixw(arguments)
             if not finished.status:
                 return 0
             builders = list(Registry(state_folder()).builders().values())
-            said = _sentence(finished.log)
+            said = own_sentence(finished.log)
             reason = explain_log(finished.log, builders) or (last_line(said) if said == finished.log else said)
         raise StageError(reason, finished.status)
 
@@ -226,29 +198,9 @@ def _attribute(path: Sequence[str]) -> str:
     return ".".join(name if re.fullmatch(r"[\w-]+", name) else f'"{name}"' for name in path)
 
 
-def _sentence(log: str) -> str:
-    """Return what Reelgraph's own code said in a log of Nix, or the log if that is not why it failed."""
-    said = re.search(r"reelgraph: (.+)", log)
-    return said.group(1) if said else log
-
-
 def _say(line: str) -> None:
     print(f"reel: {line}", file=sys.stderr, flush=True)
 
 
 def _count(stages: int) -> str:
     return f"{stages} stage{'' if stages == 1 else 's'}"
-
-
-class _Inside:
-    """The working directory while a block runs."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        self._before = Path.cwd()
-        os.chdir(self._folder)
-
-    def __exit__(self, *_: object) -> None:
-        os.chdir(self._before)

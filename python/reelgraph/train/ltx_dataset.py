@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reelgraph.errors import StageError
-from reelgraph.files import read_json
-from reelgraph.train.planning import embedded_prompts
+from reelgraph.train.planning import embedded_prompts, encoded_clips
 
 # Sound's latents a second, and how many their autoencoder may round away or add at a clip's end.
 SOUND_RATE, SOUND_SLACK = 25, 1
 Row = Mapping[str, Any]
 
 
-def entries(episodes: Mapping[str, Path], file: str, key: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the entries of each episode's JSON file by (episode, clip)."""
-    return {
-        (episode, entry["clip"]): entry for episode, path in episodes.items() for entry in read_json(path / file)[key]
-    }
+@dataclass(frozen=True)
+class EncodedSet:
+    """The dataset, and per episode what clips, sound and captions were encoded to; no sound for a set without."""
+
+    package: Path
+    latents: dict[str, Path]
+    sound: dict[str, Path]
+    text: dict[str, Path]
 
 
-def join_encoded(
-    rows: Sequence[Row], latents: Mapping[str, Path], sound: Mapping[str, Path], text: Mapping[str, Path]
-) -> dict[str, list[int]]:
+def join_encoded(rows: Sequence[Row], encoded: EncodedSet) -> dict[str, list[int]]:
     """Return the shape of each row's video latents by its ``video``.
 
     Raises a StageError that names a clip without latents, sound or text, one whose latents are of another size or
     length than the clip, and latents of a clip that the package does not have.
     """
-    videos, sounds = entries(latents, "latents.json", "latents"), entries(sound, "sound.json", "sound")
-    prompts, shapes = embedded_prompts(text), {}
+    videos, sounds = encoded_clips(encoded.latents, "latents"), encoded_clips(encoded.sound, "sound")
+    prompts, shapes = embedded_prompts(encoded.text), {}
     for row in rows:
         key, name = (row["episode"], row["clip"]), f"{row['episode']}/{row['clip']}"
         if key not in videos:
@@ -39,7 +40,7 @@ def join_encoded(
                 f"clip {name} of the package has no latents; build ltx2-video-latents for episode '{key[0]}'"
             )
         check_video(name, row, videos[key]["shape"])
-        if sound:
+        if encoded.sound:
             check_sound(name, row, sounds.get(key))
         if (row["episode"], row["prompt"]) not in prompts:
             raise StageError(

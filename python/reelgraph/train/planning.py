@@ -37,6 +37,15 @@ def embedded_prompts(text: Mapping[str, Path]) -> set[tuple[str, str]]:
     }
 
 
+def encoded_clips(episodes: Mapping[str, Path], key: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the entries ``key`` of each episode's ``<key>.json`` by (episode, clip)."""
+    return {
+        (episode, entry["clip"]): entry
+        for episode, path in episodes.items()
+        for entry in read_json(path / f"{key}.json")[key]
+    }
+
+
 def select_clips(clips: list[Clip], settings: Settings) -> tuple[list[Clip], list[Clip], list[dict[str, str]]]:
     """Return the clips to train on, those held out, and name and reason of all that are not trained on."""
     limit, shots = settings.token_limit, held_out_shots(clips, settings)

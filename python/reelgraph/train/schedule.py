@@ -17,8 +17,8 @@ TRAINING_TIMESTEPS = 1000
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What shapes a plan; units in schemas/wan22-plan.parameters.json."""
+class RunSettings:
+    """What shapes a plan, whatever the model; units in schemas/wan22-plan.parameters.json."""
 
     seed: int
     epochs: int
@@ -30,14 +30,20 @@ class Settings:
     weight_decay: float
     gradient_clip: float
     lora_rank: int
-    timestep_shift: float
-    expert: str
-    timestep_minimum: float
-    timestep_maximum: float
     first_frame_probability: float
     token_limit: int
     held_out_shots: int
     held_out_timesteps: list[int]
+
+
+@dataclass(frozen=True)
+class Settings(RunSettings):
+    """A run with its scale of noise, and the part of it that one transformer is trained on."""
+
+    timestep_shift: float
+    expert: str
+    timestep_minimum: float
+    timestep_maximum: float
 
 
 @dataclass(frozen=True, order=True)

@@ -14,6 +14,7 @@ from reelgraph.errors import StageError
 from reelgraph.files import file_hash, read_json, write_json
 from reelgraph.progress import Progress, progress
 from reelgraph.train.lora import Parameters, export_state, import_state, make_optimizer
+from reelgraph.train.memory import Needs, explain_out_of_memory
 from reelgraph.train.plan import Step, read_held_out, read_recipe, read_segment, segment_file
 from reelgraph.train.processes import Processes, run_together
 from reelgraph.train.strict import compute_strictly
@@ -22,13 +23,15 @@ from reelgraph.train.trainer import StepResult, Trainer
 
 
 class SegmentInputs(Protocol):
-    """What every train stage is given: a plan, and the segment before this one."""
+    """What every train stage is given: a plan, what clips were encoded to, and the segment before this one."""
 
     plan: Path
+    latents: dict[str, Path]
     previous: Path | None
 
 
-class SegmentParameters(Protocol):
+@dataclass(frozen=True)
+class SegmentParameters:
     """Which segment, where and how exactly to compute; see schemas/wan22-train.parameters.json."""
 
     segment: int
@@ -41,11 +44,12 @@ class SegmentParameters(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A loaded model that carries its LoRA: ``train_with`` makes its trainer, ``explain`` says what would fit."""
+    """A loaded model that carries its LoRA; ``train_with`` makes its trainer, ``needs`` says what memory that takes."""
 
     lora: Parameters
     train_with: Callable[[torch.optim.Optimizer, Processes], Trainer]
-    explain: Callable[[torch.OutOfMemoryError], StageError]
+    needs: Needs
+    recompute: str
 
 
 # Loads and prepares a model: (inputs, parameters, device, recipe, steps).
@@ -128,7 +132,7 @@ def train_segment(
         rows = train(trainer, steps, name, parameters.segment)
         loss_after = trainer.mean_loss(held_out)
     except torch.OutOfMemoryError as error:
-        raise prepared.explain(error) from error
+        raise explain_out_of_memory(error, prepared.needs, prepared.recompute, inputs.latents, steps) from error
     if processes.rank > 0:
         return
     write_tensors(out / "state.safetensors", export_state(lora, optimizer, steps[-1].step))

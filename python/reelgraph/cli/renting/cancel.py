@@ -16,8 +16,8 @@ def cancel(lease: str | None, server: int | None, minutes: float, provider: str)
     """End a machine's bill, verify it, and list what still costs. Safe to repeat.
 
     \b
-    Example: reel builder cancel                     (the open lease)
-             reel builder cancel --server 321        (asks for the number again if it is not in the journal)
+    Example: reel builder cancel                 (the open lease)
+             reel builder cancel --server 321    (asks again if no lease has it)
     """
     from reelgraph.builder.ending import end_lease, end_server, report_end
     from reelgraph.builder.office import all_leases, find_lease, open_desk

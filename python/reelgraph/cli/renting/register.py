@@ -36,8 +36,9 @@ def register(
     """Let this user's Nix build GPU stages on a machine, its host key pinned.
 
     \b
-    Example: reel builder register                        (the open lease's machine)
-             reel builder register mine --host 192.0.2.7 --key ~/.ssh/mine --host-key mine.pub
+    Example: reel builder register               (the open lease's machine)
+             reel builder register mine --host 192.0.2.7 \\
+               --key ~/.ssh/mine --host-key mine.pub
     """
     from reelgraph.builder.keys import fingerprints
     from reelgraph.builder.machines import Registry, check_builder

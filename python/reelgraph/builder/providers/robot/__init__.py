@@ -9,8 +9,9 @@ from __future__ import annotations
 from reelgraph.builder.clock import Clock
 from reelgraph.builder.credentials import Credentials
 from reelgraph.builder.providers.robot.client import Robot
+from reelgraph.builder.providers.robot.transport import Webservice
 
 
 def connect(credentials: Credentials, clock: Clock) -> Robot:
     """Return a client; nothing is sent yet."""
-    return Robot(credentials, clock)
+    return Robot(Webservice(credentials, clock))

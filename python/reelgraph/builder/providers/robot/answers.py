@@ -22,11 +22,15 @@ class Garbled(Exception):
     """An answer that is not what the webservice documents."""
 
 
+# What reading an answer raises where it is not what is documented.
+UNUSABLE = (Garbled, ValueError, KeyError, TypeError, AttributeError)
+
+
 def parse(function: Callable[..., Parsed], *arguments: Any) -> Parsed:
     """Return what a function makes of an answer; raise Unreachable where the answer is not what is documented."""
     try:
         return function(*arguments)
-    except (Garbled, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNUSABLE as error:
         raise Unreachable(f"the provider's answer cannot be used ({error})") from error
 
 

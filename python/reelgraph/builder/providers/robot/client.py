@@ -5,10 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import httpx
-
-from reelgraph.builder.clock import Clock
-from reelgraph.builder.credentials import Credentials
 from reelgraph.builder.provider import Cancellation, Conflict, FateUnknown, Offer, ProviderError, Server, Transaction
 from reelgraph.builder.providers.robot import answers
 from reelgraph.builder.providers.robot.transport import Webservice
@@ -23,15 +19,8 @@ class Robot:
 
     name = "robot"
 
-    def __init__(
-        self,
-        credentials: Credentials,
-        clock: Clock,
-        *,
-        timeout: float = 30.0,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self._web = Webservice(credentials, clock, timeout=timeout, transport=transport)
+    def __init__(self, web: Webservice) -> None:
+        self._web = web
 
     def time(self) -> datetime | None:
         """Return the webservice's clock as of its last answer."""
@@ -75,7 +64,7 @@ class Robot:
         if response.is_success:
             try:
                 return answers.transaction(offer.channel, answers.unwrap(response, "transaction"))
-            except (answers.Garbled, ValueError, KeyError, TypeError) as error:
+            except answers.UNUSABLE as error:
                 raise FateUnknown(f"the answer to the order cannot be read ({error})") from error
         if response.status_code in _REFUSALS and (error := answers.error_of(response)):
             raise self._web.refusal(response, error)
