@@ -40,14 +40,19 @@ in
   links = import ./links.nix script;
   program = import ./program.nix { inherit script toolchain; };
   environments = builtins.listToAttrs (
-    map (name: {
-      inherit name;
-      value = environment rec {
-        inherit name;
+    map (
+      name:
+      let
         packages = builtins.concatMap ready (unpacked name);
-        # Graphviz is linked with all that it can draw on.
-        libraries = if builtins.any (isOf "pygraphviz") packages then toolchain.desktopLibraries else [ ];
-      };
-    }) lists
+      in
+      {
+        inherit name;
+        value = environment {
+          inherit name packages;
+          # Graphviz is linked with all that it can draw on.
+          libraries = if builtins.any (isOf "pygraphviz") packages then toolchain.desktopLibraries else [ ];
+        };
+      }
+    ) lists
   );
 }
