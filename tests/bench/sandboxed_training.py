@@ -21,8 +21,9 @@ import time
 from pathlib import Path
 
 import torch
-from train import TI2V, TI2V_5B, TINY, Sizes
+from train import TI2V, TI2V_5B, TINY
 from train_resume import prepare
+from training_steps import Sizes
 
 from reelgraph.determinism import restart_in_fixed_environment
 

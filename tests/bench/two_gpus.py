@@ -11,8 +11,6 @@ exchanging and adding gradients, measured alone, and on reading samples. Ends wi
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +18,8 @@ from typing import Any
 
 import torch
 from diffsynth.models.wan_video_dit import WanModel
-from train import RANK, RECIPE, TI2V, TI2V_5B, TINY, Sizes, build, synchronize, write_clips
+from train import RANK, RECIPE, TI2V, TI2V_5B, TINY, build, write_clips
+from training_steps import Report, Sizes, peak, sha256, synchronize
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.files import read_json, write_json
@@ -84,13 +83,11 @@ def train(processes: Processes, folder: Path, sizes: Sizes, micro_steps: int) ->
         synchronize(sizes)
         times.append(time.monotonic())
     seconds = (times[-1] - times[sizes.warm - 1]) / sizes.steps
-    digest = hashlib.sha256(b"".join(value.detach().cpu().numpy().tobytes() for value in lora.values())).hexdigest()
-    row: dict[str, Any] = {"processes": processes.count, "seconds": round(seconds, 4), "lora_sha256": digest}
+    row: dict[str, Any] = {"processes": processes.count, "seconds": round(seconds, 4), "peak_gib": peak(sizes)}
+    row["lora_sha256"] = sha256(lora.values())
     if processes.count > 1:
         row["exchange_seconds"] = round(exchange_seconds(trainer, micro_steps, sizes), 4)
     row["reading_seconds"] = round(reading_seconds(trainer, steps[:2]), 4)
-    if sizes.device == "cuda":
-        row["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 1)
     if processes.rank == 0:
         write_json(folder / "run.json", row)
 
@@ -107,21 +104,24 @@ def main() -> None:
     # The first steps compile and record: both kinds of clip, given first frame and none, are then done twice.
     big = Sizes("cuda", torch.bfloat16, TI2V_5B, 832, 480, 4, 6)
     sizes = Sizes("cpu", torch.float32, {**TI2V, **TINY}, 64, 64, 2, 4) if arguments.tiny else big
-    machine = torch.cuda.get_device_name() if sizes.device == "cuda" else "CPU"
-    rows: list[dict[str, Any]] = []
+    report = Report(arguments.output, sizes)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_clips(folder, sizes, arguments.frames, sizes.dit["text_dim"], 48, 16)
+
+        def together(count: int) -> dict[str, Any]:
+            run_together(count, train, folder, sizes, arguments.micro_steps)
+            return read_json(folder / "run.json")
+
         # The single one comes last: it computes in this process, whose memory on the GPU others would miss.
         for count in (arguments.processes, arguments.processes, 1):
-            run_together(count, train, folder, sizes, arguments.micro_steps)
-            rows.append(read_json(folder / "run.json"))
-            print(json.dumps(rows[-1]), flush=True)
-            report = {"machine": machine, "torch": torch.__version__, "frames": arguments.frames, "rows": rows}
-            write_json(arguments.output, report)
-    print(f"speed-up {rows[2]['seconds'] / max(row['seconds'] for row in rows[:2]):.2f}")
-    same = len({row["lora_sha256"] for row in rows}) == 1
-    print("EQUAL" if same else "DIFFERENT")
+            report.add(lambda count=count: together(count), frames=arguments.frames, micro_steps=arguments.micro_steps)
+    *several, single = report.rows
+    hashes = {row.get("lora_sha256") for row in report.rows}
+    same = len(hashes) == 1 and None not in hashes
+    print("EQUAL" if same else "DIFFERENT OR FAILED")
+    if same:
+        print(f"speed-up {single['seconds'] / max(row['seconds'] for row in several):.2f}")
     raise SystemExit(0 if same else 1)
 
 
