@@ -1,9 +1,10 @@
-"""Two runs, one of them killed, end in the same bytes on this GPU: the stage wan22-train on random weights.
+"""A killed run ends in the bytes of an undisturbed one on this GPU: the stage wan22-train on random weights.
 
-    python tests/bench/train_resume.py --folder /somewhere/with/20/GB
+    python tests/bench/train_resume.py --folder /somewhere/with/5/GB
 
-Two segments of steps at two sizes of clip, trained twice; in the second run the second segment is killed in the middle
-of its steps and started again. Prints seconds and hashes; ends with status 1 if any byte differs.
+Two segments of steps at two sizes of clip, at full width and with eight of the thirty blocks. Both are trained by the
+stage's own command; then the second is trained once more, killed in the middle of its steps, and trained again.
+Prints seconds and hashes; ends with status 1 if any byte differs. Needs PYTHONPATH=python.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from reelgraph.determinism import FIXED_ENVIRONMENT, restart_in_fixed_environmen
 from reelgraph.files import write_json
 from reelgraph.train.tensors import write_tensors
 
-STEPS = 60
 RECIPE = {
     "seed": 1,
     "gradient_clip": 1.0,
@@ -39,8 +39,8 @@ RECIPE = {
 }
 
 
-def prepare(folder: Path, sizes: Sizes) -> None:
-    """Write model, latents, embedding and plan as the stages before would have."""
+def prepare(folder: Path, sizes: Sizes, count: int) -> None:
+    """Write model, latents, embedding and a plan of two segments of ``count`` steps as the stages before would have."""
     model = folder / "model"
     model.mkdir(parents=True)
     weights = build(WanModel, sizes, **sizes.dit).state_dict()
@@ -59,7 +59,7 @@ def prepare(folder: Path, sizes: Sizes) -> None:
         (folder / str(frames) / "latents/0.safetensors").rename(folder / f"e/latents/{clip}.safetensors")
         shape = [48, (frames - 1) // 4 + 1, sizes.height // 16, sizes.width // 16]
         rows.append({"clip": clip, "file": f"latents/{clip}.safetensors", "shape": shape})
-        for step in planned(1, 2 * STEPS, True)[number::2]:
+        for step in planned(1, 2 * count, True)[number::2]:
             row = asdict(step)
             row["micro_steps"][0]["clip"] = clip
             steps.append(row)
@@ -70,18 +70,17 @@ def prepare(folder: Path, sizes: Sizes) -> None:
     write_json(folder / "plan/recipe.json", RECIPE)
     steps.sort(key=lambda row: row["step"])
     for segment in (0, 1):
-        lines = [json.dumps(row, sort_keys=True) for row in steps[STEPS * segment : STEPS * (segment + 1)]]
+        lines = [json.dumps(row, sort_keys=True) for row in steps[count * segment : count * (segment + 1)]]
         (folder / f"plan/segments/{segment:02d}.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def train(folder: Path, run: str, segment: int, parameters: dict[str, object], kill_after: str = "") -> float:
-    """Train a segment by the stage's own command; kill it once its log has ``kill_after``. Return seconds."""
-    out, start = folder / run / str(segment), time.monotonic()
-    out.parent.mkdir(exist_ok=True)
+def train(folder: Path, name: str, segment: int, parameters: dict[str, object], kill_after: str = "") -> None:
+    """Train a segment by the stage's own command into ``folder``/``name``; kill it once its log has ``kill_after``."""
+    out, start = folder / name, time.monotonic()
     write_json(folder / "parameters.json", {"segment": segment, **parameters})
     inputs = {"plan": "plan", "latents.e": "e", "text.e": "e", "model": "model"}
     if segment:
-        inputs["previous"] = f"{run}/{segment - 1}"
+        inputs["previous"] = "first"
     command = [
         sys.executable,
         "-m",
@@ -92,7 +91,7 @@ def train(folder: Path, run: str, segment: int, parameters: dict[str, object], k
         str(folder / "parameters.json"),
     ]
     command += [word for name, path in inputs.items() for word in ("--input", f"{name}={folder / path}")]
-    log = (folder / f"log-{run}-{segment}").open("w+")
+    log = (folder / f"{name}.log").open("w+")
     with subprocess.Popen(
         command, env={**os.environ, **FIXED_ENVIRONMENT}, stdout=log, stderr=subprocess.STDOUT
     ) as process:
@@ -106,7 +105,7 @@ def train(folder: Path, run: str, segment: int, parameters: dict[str, object], k
     if not kill_after and process.returncode != 0:
         raise SystemExit(Path(log.name).read_text()[-3000:])
     assert out.exists() != bool(kill_after)
-    return time.monotonic() - start
+    print(f"{name}: {'killed' if kill_after else 'done'} after {time.monotonic() - start:.1f} s", flush=True)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -117,30 +116,25 @@ def hashes(folder: Path) -> dict[str, str]:
 def main() -> None:
     """Prepare, train, kill, train again, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="folder to make, on a disk with 20 GB")
+    parser.add_argument("--folder", type=Path, required=True, help="folder to make, on a disk with 5 GB")
     parser.add_argument("--tiny", action="store_true", help="toy size on the CPU, to try the script")
-    parser.add_argument("--layers", type=int, default=30, help="blocks of the model; fewer take less disk and time")
+    parser.add_argument("--layers", type=int, default=8, help="blocks of the model, of 30")
+    parser.add_argument("--steps", type=int, default=60, help="steps of a segment")
     arguments = parser.parse_args()
     cuda = Sizes("cuda", torch.bfloat16, {**TI2V_5B, "num_layers": arguments.layers}, 832, 480, 0, 0)
     sizes = Sizes("cpu", torch.float32, {**TI2V, **TINY}, 64, 64, 0, 0) if arguments.tiny else cuda
-    prepare(arguments.folder, sizes)
+    prepare(arguments.folder, sizes, arguments.steps)
     dtype = "float32" if arguments.tiny else "bfloat16"
     parameters = {"device": sizes.device, "dtype": dtype, "recompute": "auto", "profile": "exact", "processes": 1}
     # On a GPU a line of progress with a loss says that steps are done; the toy has no time for one.
     kill_after = "Using wan_video_dit" if arguments.tiny else ", loss "
-    for run, segment, kill in (("one", 0, ""), ("one", 1, ""), ("two", 0, ""), ("two", 1, kill_after), ("two", 1, "")):
-        seconds = train(arguments.folder, run, segment, parameters, kill)
-        print(f"run {run} segment {segment}: {'killed' if kill else 'done'} after {seconds:.1f} s", flush=True)
-    same = True
-    for segment in ("0", "1"):
-        one, two = hashes(arguments.folder / "one" / segment), hashes(arguments.folder / "two" / segment)
-        same = same and one == two
-        print(
-            f"segment {segment}: {'equal' if one == two else 'DIFFERENT'}",
-            one["state.safetensors"],
-            two["state.safetensors"],
-        )
-    raise SystemExit(0 if same else 1)
+    train(arguments.folder, "first", 0, parameters)
+    train(arguments.folder, "undisturbed", 1, parameters)
+    train(arguments.folder, "resumed", 1, parameters, kill_after)
+    train(arguments.folder, "resumed", 1, parameters)
+    one, two = (hashes(arguments.folder / name) for name in ("undisturbed", "resumed"))
+    print("EQUAL" if one == two else "DIFFERENT", one["state.safetensors"], two["state.safetensors"])
+    raise SystemExit(0 if one == two else 1)
 
 
 if __name__ == "__main__":

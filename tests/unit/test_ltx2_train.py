@@ -13,6 +13,7 @@ import av
 import pytest
 import torch
 from diffsynth.pipelines.ltx2_audio_video import LTX2AudioVideoUnit_PromptEmbedder
+from diffusers import LTX2Pipeline, LTX2VideoTransformer3DModel
 from ltx_workshop import PLAN, TINY, Workshop, change_json, write_episode
 from safetensors import safe_open
 from workshop import CLIPS, CPU, CREDITS, EPISODE, make, start
@@ -452,6 +453,30 @@ def test_the_keys_are_those_of_ltx2s_own_trainer(workshop):
         for side in "AB"
     }
     assert set(read_tensors(workshop.checkpoint() / "lora.safetensors")) == wanted
+
+
+def test_diffusers_finds_every_layer_and_merges_it_into_the_right_weight(workshop, tmp_path):
+    """Its own reader of LTX-2's files, its own LoRA loader, its own names for the model's layers."""
+    heads, video, audio = TINY["dit_heads"], TINY["dit_head_dim"], TINY["dit_audio_head_dim"]
+    sizes = {"num_attention_heads": heads, "attention_head_dim": video, "cross_attention_dim": heads * video}
+    sizes |= {"audio_num_attention_heads": heads, "audio_attention_head_dim": audio}
+    sizes |= {"audio_cross_attention_dim": heads * audio, "caption_channels": TINY["text_dim"]}
+    LTX2VideoTransformer3DModel(**sizes, num_layers=TINY["dit_layers"]).save_config(tmp_path)
+    weights = next(workshop.model().glob("*.safetensors"))
+    theirs = LTX2VideoTransformer3DModel.from_single_file(str(weights), config=str(tmp_path), torch_dtype=torch.float32)
+    file = workshop.checkpoint() / "lora-fp32.safetensors"
+    before = {name: value.clone() for name, value in theirs.state_dict().items()}
+    LTX2Pipeline.load_lora_into_transformer(
+        LTX2Pipeline.lora_state_dict(str(file.parent), weight_name=file.name), theirs, adapter_name="ours"
+    )
+    theirs.fuse_lora()
+    theirs.unload_lora()
+    lora = read_tensors(file)
+    changed = {name: value for name, value in theirs.state_dict().items() if not torch.equal(value, before[name])}
+    assert len(changed) == len(lora) // 2
+    for name, value in changed.items():
+        b, a = (lora[f"diffusion_model.{name.removesuffix('.weight')}.lora_{side}.weight"] for side in "BA")
+        assert torch.allclose(value - before[name], b @ a, atol=1e-6)
 
 
 def test_the_merged_lora_computes_what_was_trained(workshop):
