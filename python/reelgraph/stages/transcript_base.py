@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
-from faster_whisper.transcribe import Segment
-from faster_whisper.vad import VadOptions
+from faster_whisper.transcribe import Segment, restore_speech_timestamps
+from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.progress import progress
 from reelgraph.stage import Stage
 from reelgraph.text.audio import SAMPLE_RATE, read_audio
-from reelgraph.text.transcript import describe_dropped, lines_of, sort_out
+from reelgraph.text.transcript import describe_dropped, lines_of, sentences_of, sort_out
 
 MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
+# What Whisper hears at once; in a batch it hears no further.
+WINDOW_SECONDS = 30
+Speech = list[dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,15 @@ def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
     """Load the model; never from a hub, which faster-whisper would ask for a missing file."""
     if missing := [name for name in MODEL_FILES if not (directory / name).is_file()]:
         raise StageError(f"{directory.name}: holds no {missing[0]}; expected a faster-whisper model directory")
+    # The products of one window are too small for several threads, so each thread hears windows of its own.
+    workers = parameters.cpu_threads if parameters.device == "cpu" and parameters.batch_size == 1 else 1
     try:
         model = WhisperModel(
             str(directory),
             device=parameters.device,
             compute_type=parameters.compute_type,
-            cpu_threads=parameters.cpu_threads,
+            cpu_threads=parameters.cpu_threads // workers,
+            num_workers=workers,
         )
     except (RuntimeError, ValueError) as error:
         raise StageError(f"{directory.name}: cannot be loaded as a faster-whisper model ({error})") from error
@@ -81,7 +90,28 @@ def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
     return model
 
 
-def transcribe(model: WhisperModel, samples: Any, parameters: Parameters) -> list[Segment]:
+def speech_in(samples: np.ndarray, parameters: Parameters) -> list[Speech]:
+    """Return where somebody speaks, ranges of samples, gathered into parts of a window at most.
+
+    Speech that never stops for that long is cut in a breath for a batch, else heard on, window after window.
+    """
+    options = VadOptions(
+        threshold=parameters.voice_activity_threshold,
+        min_silence_duration_ms=round(parameters.minimum_silence_seconds * 1000),
+        max_speech_duration_s=WINDOW_SECONDS if parameters.batch_size > 1 else math.inf,
+        speech_pad_ms=round(parameters.speech_padding_seconds * 1000),
+    )
+    parts: list[Speech] = []
+    for stretch in get_speech_timestamps(samples, options) if len(samples) else []:
+        if not parts or sum(one["end"] - one["start"] for one in (*parts[-1], stretch)) > WINDOW_SECONDS * SAMPLE_RATE:
+            parts.append([])
+        parts[-1].append(stretch)
+    return parts
+
+
+def transcribe(
+    model: WhisperModel, samples: np.ndarray, parts: Sequence[Speech], parameters: Parameters
+) -> list[Segment]:
     """Return every segment that Whisper hears: its own thresholds would drop the doubtful without a trace."""
     options: dict[str, Any] = {
         "language": parameters.language,
@@ -89,40 +119,66 @@ def transcribe(model: WhisperModel, samples: Any, parameters: Parameters) -> lis
         "temperature": 0.0,
         "condition_on_previous_text": False,
         "word_timestamps": True,
-        "vad_filter": True,
-        "vad_parameters": VadOptions(
-            threshold=parameters.voice_activity_threshold,
-            min_silence_duration_ms=round(parameters.minimum_silence_seconds * 1000),
-            speech_pad_ms=round(parameters.speech_padding_seconds * 1000),
-        ),
         "no_speech_threshold": None,
         "log_prob_threshold": None,
         "compression_ratio_threshold": None,
     }
+    sounds = [np.concatenate([samples[one["start"] : one["end"]] for one in part]) for part in parts]
+    if parameters.batch_size > 1:
+        hearing = _hear_in_batches(model, sounds, parts, parameters.batch_size, options)
+    else:
+        hearing = _hear_side_by_side(model, sounds, parts, parameters.cpu_threads, options)
+    heard: list[Segment] = []
     with progress("transcript-base", round(len(samples) / SAMPLE_RATE), "second") as counter:
-        if parameters.batch_size > 1:
-            segments, _ = BatchedInferencePipeline(model).transcribe(
-                samples, batch_size=parameters.batch_size, **options
-            )
-        else:
-            segments, _ = model.transcribe(samples, **options)
-        heard = []
-        for segment in segments:
+        for segment in hearing:
             heard.append(segment)
             counter.advance(max(0, round(segment.end) - counter.done))
         counter.advance(counter.total - counter.done)
     return heard
 
 
+def _hear_side_by_side(
+    model: WhisperModel, sounds: Sequence[np.ndarray], parts: Sequence[Speech], workers: int, options: Mapping[str, Any]
+) -> Iterator[Segment]:
+    def hear(sound: np.ndarray, part: Speech) -> list[Segment]:
+        return list(restore_speech_timestamps(model.transcribe(sound, **options)[0], part, SAMPLE_RATE))
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        for segments in pool.map(hear, sounds, parts):
+            yield from segments
+
+
+def _hear_in_batches(
+    model: WhisperModel, sounds: Sequence[np.ndarray], parts: Sequence[Speech], size: int, options: Mapping[str, Any]
+) -> Iterator[Segment]:
+    if not sounds:
+        return
+    edges = list(accumulate((len(sound) / SAMPLE_RATE for sound in sounds), initial=0.0))
+    windows = [{"start": start, "end": end} for start, end in pairwise(edges)]
+    segments, _ = BatchedInferencePipeline(model).transcribe(
+        np.concatenate(sounds), batch_size=size, clip_timestamps=windows, **options
+    )
+    for start, part, (_, found) in zip(edges, parts, groupby(segments, lambda segment: segment.seek), strict=False):
+        # Window by window: a last word that is heard to end late would else land where the next one speaks.
+        for segment in restore_speech_timestamps((_earlier(one, start) for one in found), part, SAMPLE_RATE):
+            # Of a window in which nothing is heard there is nothing to keep.
+            yield from sentences_of(segment) if segment.text.strip() else ()
+
+
+def _earlier(segment: Segment, seconds: float) -> Segment:
+    words = [replace(word, start=word.start - seconds, end=word.end - seconds) for word in segment.words or []]
+    return replace(segment, start=segment.start - seconds, end=segment.end - seconds, words=words)
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write transcript.json; sound without speech gives an empty one."""
     check_language(read_json(inputs.source / "probe.json"), parameters.language)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        # Decoding and loading leave Python to itself, so they take the time of the longer one.
-        reading = pool.submit(read_audio, inputs.master)
+        # Both leave Python to itself for most of their time, so they take that of the longer one.
+        reading = pool.submit(_read, inputs.master, parameters)
         model = load_model(inputs.model, parameters)
-        samples, offset = reading.result()
-    heard = transcribe(model, samples, parameters) if len(samples) else []
+        samples, offset, parts = reading.result()
+    heard = transcribe(model, samples, parts, parameters)
     shift = offset - parameters.word_delay_seconds
     transcript: dict[str, list[Any]] = {"segments": [], "dropped": []}
     for segment, reason in sort_out(heard, parameters):
@@ -131,6 +187,11 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         else:
             transcript["dropped"].append(describe_dropped(segment, shift, reason))
     write_json(out / "transcript.json", transcript)
+
+
+def _read(master: Path, parameters: Parameters) -> tuple[np.ndarray, float, list[Speech]]:
+    samples, start = read_audio(master)
+    return samples, start, speech_in(samples, parameters)
 
 
 STAGE = Stage(
