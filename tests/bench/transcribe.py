@@ -25,7 +25,8 @@ from reelgraph.determinism import FIXED_ENVIRONMENT
 PLAIN = """
 import sys
 from faster_whisper import BatchedInferencePipeline, WhisperModel
-model, size = WhisperModel(sys.argv[2], device="cpu", compute_type="int8", cpu_threads=int(sys.argv[3])), int(sys.argv[4])
+model = WhisperModel(sys.argv[2], device="cpu", compute_type="int8", cpu_threads=int(sys.argv[3]))
+size = int(sys.argv[4])
 settings = dict(language="en", beam_size=5, temperature=0.0, vad_filter=True, condition_on_previous_text=False,
     word_timestamps=True, vad_parameters=dict(min_silence_duration_ms=2000))
 if size == 1:
@@ -43,8 +44,9 @@ def parameters(threads: int, batch_size: int) -> dict[str, object]:
     """Return the stage's parameters that mean the same as PLAIN."""
     return {
         **{"language": "en", "beam_size": 5, "compute_type": "int8", "device": "cpu", "cpu_threads": threads},
-        **{"batch_size": batch_size, "word_delay_seconds": 0.0, "voice_activity_threshold": 0.5, "minimum_silence_seconds": 2.0},
-        **{"speech_padding_seconds": 0.4, "no_speech_threshold": 0.6, "log_probability_threshold": -1.0},
+        **{"batch_size": batch_size, "word_delay_seconds": 0.0, "voice_activity_threshold": 0.5},
+        **{"minimum_silence_seconds": 2.0, "speech_padding_seconds": 0.4},
+        **{"no_speech_threshold": 0.6, "log_probability_threshold": -1.0},
         **{"compression_ratio_threshold": 2.4, "repetition_limit": 4},
     }
 
