@@ -14,12 +14,16 @@ from reelgraph.errors import StageError
 from reelgraph.text.captions import text_hash
 from reelgraph.text.yaml import read_yaml, write_yaml
 from reelgraph.words.builds import materials_of
-from reelgraph.words.review import review_rows, write_review
+from reelgraph.words.review import place_overrides, review_rows, write_review
 
 CLIPS = [{"id": "a", "start": 0, "end": 9, "shot": 0, "file": "c/a.mp4", "first_frame": "f/a.png"}]
 CAPTIONS = [{"clip": "a", "start": 0, "end": 9, "text": "Frank sits.", "source": "model"}]
 SHOTS = [{"shot": 0, "lines": [{"text": "</script><b>Oh"}]}]
-OVERRIDE = {"start": 0, "end": 9, "text": "Frank hangs.", "by": "Ada", "reason": "He hangs."}
+MASTER = f"sha256:{'0' * 64}"
+OVERRIDE = {
+    **{"source": MASTER, "start": 0, "end": 9, "replaces": text_hash("Frank sits."), "text": "Frank hangs."},
+    **{"by": "Ada", "reason": "He hangs."},
+}
 
 
 @pytest.fixture
@@ -55,25 +59,44 @@ def test_existing_folder_is_not_overwritten(tmp_path: Path, outputs: dict[str, P
 
 
 def test_corrections_made_before_are_shown_with_what_they_replace() -> None:
-    (row,) = review_rows(CLIPS, CAPTIONS, SHOTS, [], [OVERRIDE])
-    assert (row["text"], row["caption"], row["by"], row["replaces"]) == (
-        "Frank hangs.",
-        "Frank sits.",
-        "Ada",
-        text_hash("Frank sits."),
-    )
+    (row,) = review_rows(CLIPS, CAPTIONS, SHOTS, [], {"a": OVERRIDE})
+    assert (row["text"], row["caption"], row["by"]) == ("Frank hangs.", "Frank sits.", "Ada")
+    assert row["replaces"] == row["base"] == text_hash("Frank sits.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "because"),
+    [
+        ({"source": f"sha256:{'1' * 64}"}, "it is for another master"),
+        ({"end": 8}, "no clip has its frames"),
+        ({"text": "Frank falls."}, "clip a has another correction"),
+    ],
+)
+def test_correction_that_fits_no_clip_is_listed_with_the_reason(
+    tmp_path: Path, outputs: dict[str, Path], changes: dict[str, Any], because: str
+) -> None:
+    odd = {**OVERRIDE, **changes}
+    assert place_overrides(CLIPS, [OVERRIDE, odd], MASTER) == ({"a": OVERRIDE}, [{**odd, "because": because}])
+    write_review("e", outputs, [OVERRIDE, odd], tmp_path / "page")
+    assert because in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_corrections_that_are_none_are_named_and_nothing_is_written(tmp_path: Path, outputs: dict[str, Path]) -> None:
+    with pytest.raises(StageError, match=r"overrides: \[0\]: 'replaces' is a required property"):
+        write_review("e", outputs, [{key: OVERRIDE[key] for key in OVERRIDE if key != "replaces"}], tmp_path / "page")
+    assert not (tmp_path / "page").exists()
 
 
 def test_clip_that_needs_a_person_shows_what_the_model_tried() -> None:
     missing = [{**CAPTIONS[0], "text": "", "source": "needs-person"}]
     tried = [{"clip": "a", "attempts": [{"answer": "?", "problems": ["is not JSON"]}]}]
-    assert review_rows(CLIPS, missing, SHOTS, tried, [])[0]["attempts"] == tried[0]["attempts"]
-    assert review_rows(CLIPS, CAPTIONS, SHOTS, tried, [])[0]["attempts"] == []
+    assert review_rows(CLIPS, missing, SHOTS, tried, {})[0]["attempts"] == tried[0]["attempts"]
+    assert review_rows(CLIPS, CAPTIONS, SHOTS, tried, {})[0]["attempts"] == []
 
 
 def test_clip_without_caption_is_named() -> None:
     with pytest.raises(StageError, match="clip a: has no caption"):
-        review_rows(CLIPS, [], SHOTS, [], [])
+        review_rows(CLIPS, [], SHOTS, [], {})
 
 
 @pytest.mark.parametrize("episode", ["smoke", "smoke.", ".e", ""])
