@@ -18,7 +18,7 @@ from reelgraph.words.review import place_overrides, review_rows, write_review
 
 CLIPS = [{"id": "a", "start": 0, "end": 9, "shot": 0, "file": "c/a.mp4", "first_frame": "f/a.png"}]
 CAPTIONS = [{"clip": "a", "start": 0, "end": 9, "text": "Frank sits.", "source": "model"}]
-SHOTS = [{"shot": 0, "lines": [{"text": "</script><b>Oh"}]}]
+SHOTS = [{"shot": 0, "lines": [{"text": "</script><b>Oh", "speaker": None}]}]
 MASTER = f"sha256:{'0' * 64}"
 OVERRIDE = {
     **{"source": MASTER, "start": 0, "end": 9, "replaces": text_hash("Frank sits."), "text": "Frank hangs."},
@@ -33,6 +33,7 @@ def outputs(tmp_path: Path) -> dict[str, Path]:
         "clips/clips.json": {"clips": CLIPS},
         "caption/captions.json": {"captions": CAPTIONS},
         "caption/answers.json": {"answers": []},
+        "caption/stage.json": {"parameters": {"minimum_words": 2, "maximum_words": 60}},
         "shot-reference/shot-reference.json": {"shots": SHOTS},
         "clips/c/a.mp4": "film",
         "clips/f/a.png": "picture",

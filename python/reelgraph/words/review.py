@@ -16,6 +16,7 @@ from reelgraph.stage import validate
 from reelgraph.text.captions import text_hash
 
 TEMPLATE = "review.html.jinja"
+SOURCES = {"training_caption": "written by hand", "model": "written by the model", "needs-person": "needs a person"}
 
 
 def place_overrides(
@@ -51,7 +52,10 @@ def review_rows(
     """
     by_clip = {caption["clip"]: caption for caption in captions}
     tried = {answer["clip"]: answer["attempts"] for answer in answers}
-    said = {shot["shot"]: [line["text"] for line in shot["lines"]] for shot in shots}
+    said = {
+        shot["shot"]: [f"{line['speaker'] or 'somebody'}: \u201c{line['text']}\u201d" for line in shot["lines"]]
+        for shot in shots
+    }
     rows = []
     for clip in clips:
         caption = by_clip.get(clip["id"])
@@ -69,7 +73,7 @@ def review_rows(
                 "caption": caption["text"],
                 "replaces": present,
                 "base": override["replaces"] if override else present,
-                "source": caption["source"],
+                "source": SOURCES[caption["source"]],
                 "lines": said.get(clip["shot"], []),
                 "attempts": tried.get(clip["id"], []) if caption["source"] == "needs-person" else [],
                 "text": override["text"] if override else caption["text"],
@@ -83,8 +87,8 @@ def review_rows(
 def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, folder: Path) -> int:
     """Write the page of an episode with its clips into the new directory ``folder``; return how many clips it has.
 
-    ``outputs`` are the directories of the stages source, clips, shot-reference and caption; ``overrides`` is what a file
-    of corrections says.
+    ``outputs`` are the directories of the stages source, clips, shot-reference and caption; ``overrides`` is what a
+    file of corrections says.
     """
     if folder.exists():
         raise StageError(f"{folder}: exists already; name a new directory, nothing is overwritten", status=2)
@@ -106,7 +110,10 @@ def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, fold
         shutil.copyfile(outputs["clips"] / clip["first_frame"], folder / row["first_frame"])
     jinja = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True)
     # Inside a script element only "</" could end the data early.
-    data = json.dumps({"episode": episode, "source": master, "rows": rows, "left": left}, ensure_ascii=False)
+    limits = read_json(outputs["caption"] / "stage.json")["parameters"]
+    words = [limits["minimum_words"], limits["maximum_words"]]
+    shown = {"episode": episode, "source": master, "words": words, "rows": rows, "left": left}
+    data = json.dumps(shown, ensure_ascii=False)
     page = jinja.get_template(TEMPLATE).render(episode=episode, rows=rows, data=data.replace("</", "<\\/"))
     (folder / "index.html").write_text(page, encoding="utf-8")
     return len(rows)
