@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from reelgraph.cli.main import main
 from reelgraph.errors import StageError
+from reelgraph.stages import bible as bible_stage
+from reelgraph.stages import bootstrap
 from reelgraph.text.captions import text_hash
 from reelgraph.text.yaml import read_yaml, write_yaml
 from reelgraph.words.builds import materials_of
@@ -107,6 +109,11 @@ def test_episode_without_pipeline_is_wrong_usage(episode: str) -> None:
     assert caught.value.status == 2
 
 
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 def reel(*arguments: str | Path) -> Any:
     return CliRunner().invoke(main, list(map(str, arguments)))
 
@@ -144,6 +151,32 @@ def test_old_bible_becomes_a_bible_and_labels_and_nothing_is_dropped_in_silence(
         {"training_caption": "Frank sits.", "seconds": [1.5, 3.0], "was": "e1-0001"},
         {"training_caption": "Frank waits.", "clip": "e1-0003", "was": "e1-0003"},
     ]
+
+
+def test_thirteen_old_episodes_become_labels_that_find_their_clips_in_the_new_masters(tmp_path: Path) -> None:
+    numbers = range(1, 14)
+    clips = {
+        n: [{"start": 10 * k, "end": 10 * k + 9, "training_caption": f"Frank sits, {n}.{k}."} for k in range(3)]
+        for n in numbers
+    }
+    episodes = {f"e{n}": {"title": f"T{n}", "synopsis": "Frank sits.", "clips": clips[n]} for n in numbers}
+    old = {"series": "S", "characters": {"Frank": "A squirrel."}, "episodes": episodes}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert reel("bible", "import", tmp_path / "old.json", "--output", tmp_path / "new").exit_code == 0
+    bible_stage.STAGE.execute({"bible": tmp_path / "new/bible.yaml"}, {}, made(tmp_path / "bible"))
+    # Each new master begins with four seconds that the old edit did not have, at 24 frames a second.
+    new = [{"id": str(k), "shot": k, "start": 240 * k + 100, "end": 240 * k + 300} for k in range(3)]
+    for name, value in {"clips/clips.json": {"clips": new, "rejects": []}, "shots/shots.json": {"fps": 24}}.items():
+        made((tmp_path / name).parent)
+        (tmp_path / name).write_text(json.dumps(value))
+    for n in numbers:
+        labels = tmp_path / f"new/labels/e{n}.yaml"
+        labels.write_text(labels.read_text().replace("offset_seconds: 0", "offset_seconds: 4"))
+        inputs = {"clips": tmp_path / "clips", "shots": tmp_path / "shots", "labels": labels}
+        bootstrap.STAGE.execute(inputs, {}, made(tmp_path / f"out{n}"))
+        found = json.loads((tmp_path / f"out{n}/bootstrap.json").read_text())
+        assert [entry["text"] for entry in found["labels"]] == [f"Frank sits, {n}.{k}." for k in range(3)]
+        assert found["unmatched"] == found["unlabelled"] == []
 
 
 def test_bible_check_says_what_is_wrong_and_what_is_there(tmp_path: Path) -> None:
