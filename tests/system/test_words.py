@@ -107,7 +107,7 @@ def made_page(folder: Path, captions: list[str], overrides: list[dict]) -> Path:
     """Write the review page of an episode that has one clip for each caption, two frames long."""
     clips = [{"id": f"c{n}", "start": 2 * n, "end": 2 * n + 2, "shot": 0} for n in range(len(captions))]
     files = {
-        "source/probe.json": {"sha256": "0" * 64},
+        "source/probe.json": {"sha256": "0" * 64, "video": {"fps_rational": "24/1"}},
         "clips/clips.json": {"clips": [{**clip, "file": "clip.mp4", "first_frame": "clip.png"} for clip in clips]},
         "caption/captions.json": {
             "captions": [

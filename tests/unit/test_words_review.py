@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from reelgraph.stages import bootstrap
 from reelgraph.text.captions import text_hash
 from reelgraph.text.yaml import read_yaml, write_yaml
 from reelgraph.words.builds import materials_of
-from reelgraph.words.review import place_overrides, review_rows, write_review
+from reelgraph.words.review import place_overrides, review_rows, time_code, write_review
 
 CLIPS = [{"id": "a", "start": 0, "end": 9, "shot": 0, "file": "c/a.mp4", "first_frame": "f/a.png"}]
 CAPTIONS = [{"clip": "a", "start": 0, "end": 9, "text": "Frank sits.", "source": "model"}]
@@ -31,7 +32,7 @@ OVERRIDE = {
 @pytest.fixture
 def outputs(tmp_path: Path) -> dict[str, Path]:
     files = {
-        "source/probe.json": {"sha256": "0" * 64},
+        "source/probe.json": {"sha256": "0" * 64, "video": {"fps_rational": "24/1"}},
         "clips/clips.json": {"clips": CLIPS},
         "caption/captions.json": {"captions": CAPTIONS},
         "caption/answers.json": {"answers": []},
@@ -54,6 +55,10 @@ def test_page_is_whole_and_what_is_said_cannot_break_it(tmp_path: Path, outputs:
         tmp_path / "page" / "first_frames" / "a.png"
     ).is_file()
     assert "http" not in page
+
+
+def test_place_in_the_episode_is_that_of_a_player() -> None:
+    assert [time_code(Fraction(seconds)) for seconds in ("0.9", "67.5", "3725")] == ["0:00", "1:07", "62:05"]
 
 
 def test_existing_folder_is_not_overwritten(tmp_path: Path, outputs: dict[str, Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,11 @@ def review_rows(
     return rows
 
 
+def time_code(seconds: Fraction) -> str:
+    """Return whole seconds as a player shows them, such as ``12:07``."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
 def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, folder: Path) -> int:
     """Write the page of an episode with its clips into the new directory ``folder``; return how many clips it has.
 
@@ -93,7 +99,8 @@ def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, fold
     if folder.exists():
         raise StageError(f"{folder}: exists already; name a new directory, nothing is overwritten", status=2)
     clips = read_json(outputs["clips"] / "clips.json")["clips"]
-    master = f"sha256:{read_json(outputs['source'] / 'probe.json')['sha256']}"
+    probe = read_json(outputs["source"] / "probe.json")
+    master, fps = f"sha256:{probe['sha256']}", Fraction(probe["video"]["fps_rational"])
     validate(overrides or [], "overrides", "overrides")
     placed, left = place_overrides(clips, overrides or [], master)
     rows = review_rows(
@@ -106,6 +113,7 @@ def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, fold
     for kind in ("clips", "first_frames"):
         (folder / kind).mkdir(parents=True)
     for clip, row in zip(clips, rows, strict=True):
+        row["at"] = time_code(clip["start"] / fps)
         shutil.copyfile(outputs["clips"] / clip["file"], folder / row["video"])
         shutil.copyfile(outputs["clips"] / clip["first_frame"], folder / row["first_frame"])
     jinja = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True)
