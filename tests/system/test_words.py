@@ -168,7 +168,9 @@ def test_page_loses_nothing_that_was_written_for_another_caption_or_clip(chromiu
         browser.close()
 
 
-def test_correction_made_in_the_browser_arrives_in_the_package(checkout: Path, chromium: str, tmp_path: Path) -> None:
+def test_correction_made_in_the_browser_arrives_in_the_package(
+    smoke: Path, checkout: Path, chromium: str, tmp_path: Path
+) -> None:
     before = output_paths([f"{EPISODE}.caption"], flake=f"path:{checkout}")[0]
     output_paths(["smoke.dataset.wan22"], flake=f"path:{checkout}")
     captions = json.loads(Path(before, "captions.json").read_text())["captions"]
