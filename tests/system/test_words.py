@@ -16,6 +16,7 @@ from real_nix import ROOT, nixw, output_paths
 from reel import reel_json
 
 from reelgraph.media.archives import unpack_tar, unpack_zip
+from reelgraph.stages.shot_reference import STAGE as SHOT_REFERENCE
 from reelgraph.stages.transcript_base import STAGE as TRANSCRIPT
 from reelgraph.text.captions import text_hash
 from reelgraph.text.yaml import read_yaml
@@ -31,9 +32,29 @@ def plain(text: str) -> list[str]:
     return ["mister" if word == "mr" else word for word in words]
 
 
-@pytest.fixture(scope="module")
-def transcript() -> dict:
-    return json.loads(Path(output_paths([f"{EPISODE}.transcript-base"])[0], "transcript.json").read_text())
+def speech_model() -> Path:
+    # Building the transcript of the smoke episode has built the model.
+    output_paths([f"{EPISODE}.transcript-base"])
+    return Path(nixw("eval", "--raw", ".#lib.x86_64-linux.models.whisper-tiny-en.path").output)
+
+
+@pytest.fixture(scope="module", params=["one by one", "in a batch"])
+def heard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke episode's transcript as it is built, and as the licensed episodes' are, in batches."""
+    built = Path(output_paths([f"{EPISODE}.transcript-base"])[0])
+    if request.param == "one by one":
+        return built
+    out = tmp_path_factory.mktemp("batch")
+    master, source = (Path(output_paths([f"{EPISODE}.{stage}"])[0]) for stage in ("master", "source"))
+    inputs = {"master": master / "episode.mp4", "source": source, "model": speech_model()}
+    parameters = json.loads((built / "stage.json").read_text())["parameters"]
+    TRANSCRIPT.execute(inputs, {**parameters, "batch_size": 8}, out)
+    return out
+
+
+@pytest.fixture
+def transcript(heard: Path) -> dict:
+    return json.loads((heard / "transcript.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +87,16 @@ def test_every_sentence_is_found_with_few_errors(transcript: dict) -> None:
 
 
 def test_every_word_is_in_the_shot_in_which_it_is_said(
-    transcript: dict, spoken: list[tuple[str, float, float]]
+    heard: Path, spoken: list[tuple[str, float, float]], tmp_path: Path
 ) -> None:
-    shots = json.loads(Path(output_paths([f"{EPISODE}.shot-reference"])[0], "shot-reference.json").read_text())["shots"]
-    heard = [(word["text"], shot["shot"]) for shot in shots for line in shot["lines"] for word in line["words"]]
+    shots = Path(output_paths([f"{EPISODE}.shots"])[0])
+    SHOT_REFERENCE.execute({"shots": shots, "transcript": heard}, {}, tmp_path)
+    shots = json.loads((tmp_path / "shot-reference.json").read_text())["shots"]
+    words = [(word["text"], shot["shot"]) for shot in shots for line in shot["lines"] for word in line["words"]]
     starts = [shot["start"] * FRAME_SECONDS for shot in shots]
-    letters = [re.sub("[^a-z]", "", text.casefold().replace("mr.", "mister")) for text, _ in heard]
+    letters = [re.sub("[^a-z]", "", text.casefold().replace("mr.", "mister")) for text, _ in words]
     blocks = SequenceMatcher(None, [word for word, _, _ in spoken], letters, autojunk=False).get_matching_blocks()
-    pairs = [(spoken[block.a + k], heard[block.b + k]) for block in blocks for k in range(block.size)]
+    pairs = [(spoken[block.a + k], words[block.b + k]) for block in blocks for k in range(block.size)]
     assert len(pairs) >= 0.9 * len(spoken)
     wrong = [
         (word, shot) for (word, start, end), (_, shot) in pairs if bisect_right(starts, (start + end) / 2) - 1 != shot
@@ -86,13 +109,10 @@ def test_nothing_is_heard_in_ten_minutes_of_film_without_speech(tmp_path: Path) 
     member = json.loads(nixw("eval", "--json", f".#{MATERIALS}.filmMember").output)
     unpack_tar(archive, {member["film_archive_member"]: tmp_path / "film.zip"})
     unpack_zip(tmp_path / "film.zip", member["film_member"], tmp_path / "film.mp4")
-    # Building the transcript of the smoke episode has built the model.
-    output_paths([f"{EPISODE}.transcript-base"])
-    model = Path(nixw("eval", "--raw", ".#lib.x86_64-linux.models.whisper-tiny-en.path").output)
     parameters = json.loads(nixw("eval", "--json", ".#smoke.graph").output)
     (tmp_path / "probe.json").write_text(json.dumps({"episode": "film", "language": "en"}))
     (tmp_path / "out").mkdir()
-    inputs = {"master": tmp_path / "film.mp4", "source": tmp_path, "model": model}
+    inputs = {"master": tmp_path / "film.mp4", "source": tmp_path, "model": speech_model()}
     stage = next(value for key, value in parameters.items() if key.endswith("/transcript-base"))
     TRANSCRIPT.execute(inputs, stage["parameters"], tmp_path / "out")
     assert json.loads((tmp_path / "out/transcript.json").read_text())["segments"] == []
