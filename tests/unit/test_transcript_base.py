@@ -299,7 +299,7 @@ def test_last_word_of_a_window_that_is_heard_late_does_not_move_to_the_next_spee
 
     monkeypatch.setattr(transcript_base, "BatchedInferencePipeline", Late)
     parts = [[{"start": start * RATE, "end": start * RATE + 3 * RATE // 2}] for start in (0, 60)]
-    heard = transcribe(None, noise(62.0), parts, Parameters(**{**PARAMETERS, "batch_size": 2}))
+    heard = transcribe(None, noise(62.0), parts, Parameters(**{**PARAMETERS, "batch_size": 2, "cpu_threads": 1}))
     assert [(word.start, word.end) for word in heard[0].words] == [(0.8, 1.2), (1.3, 1.7)]
     assert heard[1].words[0].start == 60.0
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from reelgraph.files import read_json, write_json
 from reelgraph.progress import progress
 from reelgraph.stage import Stage
 from reelgraph.text.audio import SAMPLE_RATE, read_audio
-from reelgraph.text.transcript import describe_dropped, lines_of, sentences_of, sort_out
+from reelgraph.text.transcript import describe_dropped, earlier, lines_of, sentences_of, sort_out
 
 MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
 # What Whisper hears at once; in a batch it hears no further.
@@ -70,14 +70,14 @@ def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
     """Load the model; never from a hub, which faster-whisper would ask for a missing file."""
     if missing := [name for name in MODEL_FILES if not (directory / name).is_file()]:
         raise StageError(f"{directory.name}: holds no {missing[0]}; expected a faster-whisper model directory")
-    # The products of one window are too small for several threads, so each thread hears windows of its own.
-    workers = parameters.cpu_threads if parameters.device == "cpu" and parameters.batch_size == 1 else 1
+    # The products of a window are too small for several threads, so each thread hears windows of its own.
+    workers = parameters.cpu_threads if parameters.device == "cpu" else 1
     try:
         model = WhisperModel(
             str(directory),
             device=parameters.device,
             compute_type=parameters.compute_type,
-            cpu_threads=parameters.cpu_threads // workers,
+            cpu_threads=1,
             num_workers=workers,
         )
     except (RuntimeError, ValueError) as error:
@@ -123,51 +123,55 @@ def transcribe(
         "log_prob_threshold": None,
         "compression_ratio_threshold": None,
     }
-    sounds = [np.concatenate([samples[one["start"] : one["end"]] for one in part]) for part in parts]
-    if parameters.batch_size > 1:
-        hearing = _hear_in_batches(model, sounds, parts, parameters.batch_size, options)
-    else:
-        hearing = _hear_side_by_side(model, sounds, parts, parameters.cpu_threads, options)
+    hear = _hear_batch if parameters.batch_size > 1 else _hear_one_by_one
+    # Smaller batches where there are fewer windows, so that no thread has nothing to do.
+    size = max(1, min(parameters.batch_size, math.ceil(len(parts) / parameters.cpu_threads)))
+    batches = [parts[first : first + size] for first in range(0, len(parts), size)]
     heard: list[Segment] = []
-    with progress("transcript-base", round(len(samples) / SAMPLE_RATE), "second") as counter:
-        for segment in hearing:
-            heard.append(segment)
-            counter.advance(max(0, round(segment.end) - counter.done))
+    with (
+        progress("transcript-base", round(len(samples) / SAMPLE_RATE), "second") as counter,
+        ThreadPoolExecutor(max_workers=parameters.cpu_threads) as pool,
+    ):
+        for batch, segments in zip(
+            batches, pool.map(lambda batch: hear(model, samples, batch, options), batches), strict=True
+        ):
+            heard.extend(segments)
+            counter.advance(round(batch[-1][-1]["end"] / SAMPLE_RATE) - counter.done)
         counter.advance(counter.total - counter.done)
     return heard
 
 
-def _hear_side_by_side(
-    model: WhisperModel, sounds: Sequence[np.ndarray], parts: Sequence[Speech], workers: int, options: Mapping[str, Any]
-) -> Iterator[Segment]:
-    def hear(sound: np.ndarray, part: Speech) -> list[Segment]:
-        return list(restore_speech_timestamps(model.transcribe(sound, **options)[0], part, SAMPLE_RATE))
-
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        for segments in pool.map(hear, sounds, parts):
-            yield from segments
+def sound_of(samples: np.ndarray, part: Speech) -> np.ndarray:
+    """Return the speech of a part without the silence in it."""
+    return np.concatenate([samples[stretch["start"] : stretch["end"]] for stretch in part])
 
 
-def _hear_in_batches(
-    model: WhisperModel, sounds: Sequence[np.ndarray], parts: Sequence[Speech], size: int, options: Mapping[str, Any]
-) -> Iterator[Segment]:
-    if not sounds:
-        return
+def _hear_one_by_one(
+    model: WhisperModel, samples: np.ndarray, parts: Sequence[Speech], options: Mapping[str, Any]
+) -> list[Segment]:
+    heard: list[Segment] = []
+    for part in parts:
+        segments, _ = model.transcribe(sound_of(samples, part), **options)
+        heard.extend(restore_speech_timestamps(segments, part, SAMPLE_RATE))
+    return heard
+
+
+def _hear_batch(
+    model: WhisperModel, samples: np.ndarray, parts: Sequence[Speech], options: Mapping[str, Any]
+) -> list[Segment]:
+    sounds = [sound_of(samples, part) for part in parts]
     edges = list(accumulate((len(sound) / SAMPLE_RATE for sound in sounds), initial=0.0))
     windows = [{"start": start, "end": end} for start, end in pairwise(edges)]
     segments, _ = BatchedInferencePipeline(model).transcribe(
-        np.concatenate(sounds), batch_size=size, clip_timestamps=windows, **options
+        np.concatenate(sounds), batch_size=len(parts), clip_timestamps=windows, **options
     )
+    heard: list[Segment] = []
     for start, part, (_, found) in zip(edges, parts, groupby(segments, lambda segment: segment.seek), strict=False):
         # Window by window: a last word that is heard to end late would else land where the next one speaks.
-        for segment in restore_speech_timestamps((_earlier(one, start) for one in found), part, SAMPLE_RATE):
+        for segment in restore_speech_timestamps((earlier(one, start) for one in found), part, SAMPLE_RATE):
             # Of a window in which nothing is heard there is nothing to keep.
-            yield from sentences_of(segment) if segment.text.strip() else ()
-
-
-def _earlier(segment: Segment, seconds: float) -> Segment:
-    words = [replace(word, start=word.start - seconds, end=word.end - seconds) for word in segment.words or []]
-    return replace(segment, start=segment.start - seconds, end=segment.end - seconds, words=words)
+            heard.extend(sentences_of(segment) if segment.text.strip() else ())
+    return heard
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:

@@ -24,6 +24,12 @@ class Thresholds(Protocol):
     repetition_limit: int
 
 
+def earlier(segment: Segment, seconds: float) -> Segment:
+    """Return a segment with its words ``seconds`` earlier."""
+    words = [replace(word, start=word.start - seconds, end=word.end - seconds) for word in segment.words or []]
+    return replace(segment, start=segment.start - seconds, end=segment.end - seconds, words=words)
+
+
 def sentences_of(segment: Segment) -> Iterator[Segment]:
     """Yield a segment for each sentence: a window of a batch comes as one, however many people speak in it."""
     words = segment.words or []
