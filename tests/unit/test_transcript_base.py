@@ -236,6 +236,27 @@ def test_stereo_at_another_rate_becomes_mono_at_16_khz(tmp_path: Path) -> None:
     assert 0.45 < np.abs(samples).max() < 0.55
 
 
+@pytest.mark.parametrize("layouts", [("mono", "stereo"), ("stereo", "mono")])
+def test_sound_that_changes_between_mono_and_stereo_is_heard_throughout(
+    tmp_path: Path, layouts: tuple[str, str]
+) -> None:
+    for number, layout in enumerate(layouts):
+        with av.open(tmp_path / f"{number}.aac", "w", format="adts") as container:
+            stream = container.add_stream("aac", rate=44100, layout=layout)
+            tone = np.sin(np.arange(88200) / 44100 * 440 * (number + 1) * 2 * np.pi).astype(np.float32) / 2
+            channels = np.stack([tone] * (number + 1 if layouts[0] == "mono" else 2 - number))
+            frame = av.AudioFrame.from_ndarray(channels, format="fltp", layout=layout)
+            frame.sample_rate = 44100
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    both = tmp_path / "both.aac"
+    both.write_bytes(b"".join((tmp_path / f"{number}.aac").read_bytes() for number in range(2)))
+    samples, _ = read_audio(both)
+    assert abs(len(samples) - 64000) < 4000
+    for start, pitch in ((16000, 440), (48000, 880)):
+        spectrum = np.abs(np.fft.rfft(samples[start : start + 8000]))
+        assert spectrum.argmax() * 2 == pitch and np.abs(samples[start : start + 8000]).max() > 0.4
+
+
 @pytest.mark.parametrize("missing", ["config.json", "model.bin", "tokenizer.json"])
 def test_model_that_lacks_a_file_is_an_error_and_nothing_is_downloaded(
     tmp_path: Path, model: Path, missing: str

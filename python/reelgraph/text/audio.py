@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
@@ -32,10 +32,12 @@ def read_audio(path: Path) -> tuple[np.ndarray, float]:
                 )
             # In integers throughout, since floating point would give other samples on another processor.
             decoder = integer_decoder(container.streams.audio[0])
-            resampler = integer_resampler("s16", "mono", SAMPLE_RATE)
             frames = (frame for packet in container.demux(audio=0) for frame in decoder.decode(packet))
-            for frame in chain(_long_frames(frames), (None,)):
-                pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(frame))
+            # Broadcasts change from stereo to mono and back within a film; a resampler does not.
+            for _, alike in groupby(frames, lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
+                resampler = integer_resampler("s16", "mono", SAMPLE_RATE)
+                for frame in chain(_long_frames(alike), (None,)):
+                    pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(frame))
             start = _start(container.streams.audio[0])
             if container.streams.video:
                 start -= _start(container.streams.video[0])
