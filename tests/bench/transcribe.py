@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import av
 import click
 
 from reelgraph.determinism import FIXED_ENVIRONMENT
@@ -71,7 +72,9 @@ def main(master: Path, model: Path, threads: int, batch_size: int, turns: int) -
     times: dict[str, list[tuple[float, float]]] = {"plain": [], "stage": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "probe.json").write_text(json.dumps({"episode": "bench", "language": "en"}))
+        with av.open(master) as container:
+            sound = {"seconds": float(container.duration / av.time_base)}
+        (folder / "probe.json").write_text(json.dumps({"episode": "bench", "language": "en", "audio": [sound]}))
         (folder / "parameters.json").write_text(json.dumps(parameters(threads, batch_size)))
         code = str(Path(__file__).parents[2] / "python")
         for turn in range(turns):

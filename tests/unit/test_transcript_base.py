@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from reelgraph.errors import StageError
 from reelgraph.stages import transcript_base
-from reelgraph.stages.transcript_base import STAGE, Parameters, load_model, speech_in, transcribe
+from reelgraph.stages.transcript_base import STAGE, Parameters, load_model, speech_in, transcribe, workers_for
 from reelgraph.text.audio import read_audio
 from reelgraph.text.transcript import lines_of, reason_to_drop, repeats_itself, sentences_of, sort_out
 
@@ -128,7 +128,9 @@ def build(tmp_path: Path, master: Path, model: Path, name: str = "out", **change
     source, out = tmp_path / f"{name}-source", tmp_path / name
     for directory in (source, out):
         directory.mkdir()
-    (source / "probe.json").write_text(json.dumps({"episode": "smoke", "language": "en-GB"}))
+    (source / "probe.json").write_text(
+        json.dumps({"episode": "smoke", "language": "en-GB", "audio": [{"seconds": 240}]})
+    )
     STAGE.execute({"master": master, "source": source, "model": model}, {**PARAMETERS, **changes}, out)
     return json.loads((out / "transcript.json").read_text())
 
@@ -185,18 +187,35 @@ def test_batch_holds_all_speech_in_windows_of_at_most_thirty_seconds() -> None:
 def test_transcript_is_the_same_however_many_threads_hear_it(tmp_path: Path, model: Path) -> None:
     parts = [[{"start": start * RATE, "end": (start + 3) * RATE}] for start in range(0, 50, 10)]
     heard = []
-    for threads in (1, 3):
+    for threads, workers in ((1, 1), (3, 3), (3, 1)):
         parameters = Parameters(**{**PARAMETERS, "cpu_threads": threads})
-        heard.append(transcribe(load_model(model, parameters), noise(50.0), parts, parameters))
+        heard.append(transcribe(load_model(model, parameters, workers), noise(50.0), parts, parameters, workers))
     assert [segment.words for segment in heard[0]] == [segment.words for segment in heard[1]]
+    assert [segment.words for segment in heard[0]] == [segment.words for segment in heard[2]]
     assert len({round(segment.words[0].start) // 10 for segment in heard[0] if segment.words}) == len(parts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "device", "threads", "workers"),
+    [
+        (80, "cpu", 2, 1),
+        (480, "cpu", 2, 2),
+        (480, "cpu", 16, 4),
+        (1320, "cuda", 2, 1),
+        (0, "cpu", 2, 1),
+    ],
+)
+def test_long_episode_is_heard_by_as_many_workers_as_it_has_windows_for(
+    seconds: float, device: str, threads: int, workers: int
+) -> None:
+    assert workers_for(seconds, Parameters(**{**PARAMETERS, "device": device, "cpu_threads": threads})) == workers
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4])
 def test_word_stays_with_the_speech_that_it_was_heard_in(model: Path, batch_size: int) -> None:
     parameters = Parameters(**{**PARAMETERS, "batch_size": batch_size})
     parts = [[{"start": start * RATE, "end": start * RATE + 3 * RATE // 2}] for start in (0, 60, 120)]
-    heard = transcribe(load_model(model, parameters), noise(122.0), parts, parameters)
+    heard = transcribe(load_model(model, parameters, 2), noise(122.0), parts, parameters, 2)
     words = [word for segment in heard for word in segment.words]
     assert {int(word.start) // 60 for word in words} == {0, 1, 2}
     # Whisper's windows count in whole seconds.
@@ -265,19 +284,19 @@ def test_model_that_lacks_a_file_is_an_error_and_nothing_is_downloaded(
         if file.name != missing:
             (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(StageError, match=f"holds no {missing}; expected a faster-whisper model directory"):
-        load_model(tmp_path, Parameters(**PARAMETERS))
+        load_model(tmp_path, Parameters(**PARAMETERS), 1)
 
 
 def test_altered_model_is_named(tmp_path: Path, model: Path) -> None:
     for file in model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes()[: 1000 if file.name == "model.bin" else None])
     with pytest.raises(StageError, match=f"{tmp_path.name}: cannot be loaded as a faster-whisper model"):
-        load_model(tmp_path, Parameters(**PARAMETERS))
+        load_model(tmp_path, Parameters(**PARAMETERS), 1)
 
 
 def test_language_that_the_model_does_not_know_is_an_error(model: Path) -> None:
     with pytest.raises(StageError, match=r"language 'fr': the model in .* knows only en; give a multilingual model"):
-        load_model(model, Parameters(**{**PARAMETERS, "language": "fr"}))
+        load_model(model, Parameters(**{**PARAMETERS, "language": "fr"}), 1)
 
 
 def test_language_other_than_the_master_s_is_an_error(tmp_path: Path, model: Path) -> None:
@@ -320,7 +339,7 @@ def test_last_word_of_a_window_that_is_heard_late_does_not_move_to_the_next_spee
 
     monkeypatch.setattr(transcript_base, "BatchedInferencePipeline", Late)
     parts = [[{"start": start * RATE, "end": start * RATE + 3 * RATE // 2}] for start in (0, 60)]
-    heard = transcribe(None, noise(62.0), parts, Parameters(**{**PARAMETERS, "batch_size": 2, "cpu_threads": 1}))
+    heard = transcribe(None, noise(62.0), parts, Parameters(**{**PARAMETERS, "batch_size": 2}), 1)
     assert [(word.start, word.end) for word in heard[0].words] == [(0.8, 1.2), (1.3, 1.7)]
     assert heard[1].words[0].start == 60.0
 

@@ -25,6 +25,8 @@ from reelgraph.text.transcript import describe_dropped, earlier, lines_of, sente
 MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
 # What Whisper hears at once; in a batch it hears no further.
 WINDOW_SECONDS = 30
+# Of so much of an episode about a window is speech.
+SECONDS_FOR_A_WINDOW = 120
 Speech = list[dict[str, int]]
 
 
@@ -66,18 +68,25 @@ def check_language(probe: Mapping[str, Any], language: str) -> None:
         )
 
 
-def load_model(directory: Path, parameters: Parameters) -> WhisperModel:
+def workers_for(seconds: float, parameters: Parameters) -> int:
+    """Return how many windows of an episode are heard at once: several threads on one gain less than one on each.
+
+    A short episode has no window for each thread, so its windows have several. A GPU hears one batch after the other.
+    """
+    most = parameters.cpu_threads if parameters.device == "cpu" else 1
+    return min(most, max(1, int(seconds / SECONDS_FOR_A_WINDOW)))
+
+
+def load_model(directory: Path, parameters: Parameters, workers: int) -> WhisperModel:
     """Load the model; never from a hub, which faster-whisper would ask for a missing file."""
     if missing := [name for name in MODEL_FILES if not (directory / name).is_file()]:
         raise StageError(f"{directory.name}: holds no {missing[0]}; expected a faster-whisper model directory")
-    # The products of a window are too small for several threads, so each thread hears windows of its own.
-    workers = parameters.cpu_threads if parameters.device == "cpu" else 1
     try:
         model = WhisperModel(
             str(directory),
             device=parameters.device,
             compute_type=parameters.compute_type,
-            cpu_threads=1,
+            cpu_threads=parameters.cpu_threads // workers,
             num_workers=workers,
         )
     except (RuntimeError, ValueError) as error:
@@ -110,7 +119,7 @@ def speech_in(samples: np.ndarray, parameters: Parameters) -> list[Speech]:
 
 
 def transcribe(
-    model: WhisperModel, samples: np.ndarray, parts: Sequence[Speech], parameters: Parameters
+    model: WhisperModel, samples: np.ndarray, parts: Sequence[Speech], parameters: Parameters, workers: int
 ) -> list[Segment]:
     """Return every segment that Whisper hears: its own thresholds would drop the doubtful without a trace."""
     options: dict[str, Any] = {
@@ -124,13 +133,13 @@ def transcribe(
         "compression_ratio_threshold": None,
     }
     hear = _hear_batch if parameters.batch_size > 1 else _hear_one_by_one
-    # Smaller batches where there are fewer windows, so that no thread has nothing to do.
-    size = max(1, min(parameters.batch_size, math.ceil(len(parts) / parameters.cpu_threads)))
+    # Smaller batches where there are fewer windows, so that no worker has nothing to do.
+    size = max(1, min(parameters.batch_size, math.ceil(len(parts) / workers)))
     batches = [parts[first : first + size] for first in range(0, len(parts), size)]
     heard: list[Segment] = []
     with (
         progress("transcript-base", round(len(samples) / SAMPLE_RATE), "second") as counter,
-        ThreadPoolExecutor(max_workers=parameters.cpu_threads) as pool,
+        ThreadPoolExecutor(max_workers=workers) as pool,
     ):
         for batch, segments in zip(
             batches, pool.map(lambda batch: hear(model, samples, batch, options), batches), strict=True
@@ -176,13 +185,15 @@ def _hear_batch(
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write transcript.json; sound without speech gives an empty one."""
-    check_language(read_json(inputs.source / "probe.json"), parameters.language)
+    probe = read_json(inputs.source / "probe.json")
+    check_language(probe, parameters.language)
+    workers = workers_for(max((sound["seconds"] for sound in probe["audio"]), default=0), parameters)
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Both leave Python to itself for most of their time, so they take that of the longer one.
         reading = pool.submit(_read, inputs.master, parameters)
-        model = load_model(inputs.model, parameters)
+        model = load_model(inputs.model, parameters, workers)
         samples, offset, parts = reading.result()
-    heard = transcribe(model, samples, parts, parameters)
+    heard = transcribe(model, samples, parts, parameters, workers)
     shift = offset - parameters.word_delay_seconds
     transcript: dict[str, list[Any]] = {"segments": [], "dropped": []}
     for segment, reason in sort_out(heard, parameters):
