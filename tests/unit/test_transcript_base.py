@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from reelgraph.errors import StageError
-from reelgraph.stages import transcript_base
 from reelgraph.stages.transcript_base import STAGE, Parameters, load_model, speech_in, transcribe, workers_for
 from reelgraph.text.audio import read_audio
 from reelgraph.text.transcript import lines_of, reason_to_drop, repeats_itself, sentences_of, sort_out
+from reelgraph.words import windows
 
 WIDTH = 16
 PARAMETERS: dict[str, Any] = {
@@ -337,7 +337,7 @@ def test_last_word_of_a_window_that_is_heard_late_does_not_move_to_the_next_spee
         def transcribe(self, sound: np.ndarray, **_: Any) -> tuple[list[Segment], None]:
             return [line("Come here.", start=0.8, seek=0), line("Who is it?", start=1.5, seek=150)], None
 
-    monkeypatch.setattr(transcript_base, "BatchedInferencePipeline", Late)
+    monkeypatch.setattr(windows, "BatchedInferencePipeline", Late)
     parts = [[{"start": start * RATE, "end": start * RATE + 3 * RATE // 2}] for start in (0, 60)]
     heard = transcribe(None, noise(62.0), parts, Parameters(**{**PARAMETERS, "batch_size": 2}), 1)
     assert [(word.start, word.end) for word in heard[0].words] == [(0.8, 1.2), (1.3, 1.7)]

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_whisper import BatchedInferencePipeline, WhisperModel
-from faster_whisper.transcribe import Segment, restore_speech_timestamps
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import Segment
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from reelgraph.errors import StageError
@@ -20,14 +19,14 @@ from reelgraph.files import read_json, write_json
 from reelgraph.progress import progress
 from reelgraph.stage import Stage
 from reelgraph.text.audio import SAMPLE_RATE, read_audio
-from reelgraph.text.transcript import describe_dropped, earlier, lines_of, sentences_of, sort_out
+from reelgraph.text.transcript import describe_dropped, lines_of, sort_out
+from reelgraph.words.windows import Speech, hear_batch, hear_one_by_one
 
 MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
 # What Whisper hears at once; in a batch it hears no further.
 WINDOW_SECONDS = 30
 # Of so much of an episode about a window is speech.
 SECONDS_FOR_A_WINDOW = 120
-Speech = list[dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def transcribe(
         "log_prob_threshold": None,
         "compression_ratio_threshold": None,
     }
-    hear = _hear_batch if parameters.batch_size > 1 else _hear_one_by_one
+    hear = hear_batch if parameters.batch_size > 1 else hear_one_by_one
     # Smaller batches where there are fewer windows, so that no worker has nothing to do.
     size = max(1, min(parameters.batch_size, math.ceil(len(parts) / workers)))
     batches = [parts[first : first + size] for first in range(0, len(parts), size)]
@@ -147,39 +146,6 @@ def transcribe(
             heard.extend(segments)
             counter.advance(round(batch[-1][-1]["end"] / SAMPLE_RATE) - counter.done)
         counter.advance(counter.total - counter.done)
-    return heard
-
-
-def sound_of(samples: np.ndarray, part: Speech) -> np.ndarray:
-    """Return the speech of a part without the silence in it."""
-    return np.concatenate([samples[stretch["start"] : stretch["end"]] for stretch in part])
-
-
-def _hear_one_by_one(
-    model: WhisperModel, samples: np.ndarray, parts: Sequence[Speech], options: Mapping[str, Any]
-) -> list[Segment]:
-    heard: list[Segment] = []
-    for part in parts:
-        segments, _ = model.transcribe(sound_of(samples, part), **options)
-        heard.extend(restore_speech_timestamps(segments, part, SAMPLE_RATE))
-    return heard
-
-
-def _hear_batch(
-    model: WhisperModel, samples: np.ndarray, parts: Sequence[Speech], options: Mapping[str, Any]
-) -> list[Segment]:
-    sounds = [sound_of(samples, part) for part in parts]
-    edges = list(accumulate((len(sound) / SAMPLE_RATE for sound in sounds), initial=0.0))
-    windows = [{"start": start, "end": end} for start, end in pairwise(edges)]
-    segments, _ = BatchedInferencePipeline(model).transcribe(
-        np.concatenate(sounds), batch_size=len(parts), clip_timestamps=windows, **options
-    )
-    heard: list[Segment] = []
-    for start, part, (_, found) in zip(edges, parts, groupby(segments, lambda segment: segment.seek), strict=False):
-        # Window by window: a last word that is heard to end late would else land where the next one speaks.
-        for segment in restore_speech_timestamps((earlier(one, start) for one in found), part, SAMPLE_RATE):
-            # Of a window in which nothing is heard there is nothing to keep.
-            heard.extend(sentences_of(segment) if segment.text.strip() else ())
     return heard
 
 
