@@ -41,12 +41,16 @@ let
     transcript-base.language = said episode "language";
   };
   byHand =
-    id:
+    episode:
     let
+      inherit (episode) id;
+      mapped = said episode "bible_episode";
+      # Captions of the old bible lie under its own number of the episode, where no one wrote others for this master.
+      own = data + "/labels/${id}.yaml";
       files = {
         cuts = data + "/cuts/${id}.json";
         scenes = data + "/scenes/${id}.yaml";
-        labels = data + "/labels/${id}.yaml";
+        labels = if mapped == null || builtins.pathExists own then own else data + "/labels/${mapped}.yaml";
         overrides = data + "/overrides/${id}.yaml";
         speakers = data + "/speakers/${id}.yaml";
       };
@@ -56,11 +60,13 @@ let
   bible =
     if builtins.pathExists (data + "/bible.yaml") then
       data + "/bible.yaml"
+    else if builtins.pathExists (data + "/bible") then
+      data + "/bible"
     else
       {
         type = "missing";
         name = "bible.yaml";
-        outPath = throw "reelgraph: materials/training-data/bible.yaml is not there; captions may use no other names than its, so write one, like materials/smoke/bible.yaml, and let git know it";
+        outPath = throw "reelgraph: materials/training-data/bible.yaml is not there, nor a folder bible; captions may use no other names than its, so write one, like materials/smoke/bible.yaml, and let git know it";
       };
   work =
     let
@@ -83,7 +89,7 @@ let
           parameters = parametersOf episode;
         }
         // (if said episode "bible_episode" == null then { } else { bibleEpisode = said episode "bible_episode"; })
-        // byHand episode.id;
+        // byHand episode;
       }) episodes
     );
   specification =

@@ -14,5 +14,6 @@
     "media/sound.py"
     "text/audio.py"
     "text/transcript.py"
+    "words/windows.py"
   ];
 }

@@ -18,16 +18,22 @@ import tempfile
 import time
 from pathlib import Path
 
+import av
 import click
 
 from reelgraph.determinism import FIXED_ENVIRONMENT
 
 PLAIN = """
 import sys
-from faster_whisper import WhisperModel
+from faster_whisper import BatchedInferencePipeline, WhisperModel
 model = WhisperModel(sys.argv[2], device="cpu", compute_type="int8", cpu_threads=int(sys.argv[3]))
-segments, _ = model.transcribe(sys.argv[1], language="en", beam_size=5, temperature=0.0, vad_filter=True,
-    condition_on_previous_text=False, word_timestamps=True)
+size = int(sys.argv[4])
+settings = dict(language="en", beam_size=5, temperature=0.0, vad_filter=True, condition_on_previous_text=False,
+    word_timestamps=True, vad_parameters=dict(min_silence_duration_ms=2000))
+if size == 1:
+    segments, _ = model.transcribe(sys.argv[1], **settings)
+else:
+    segments, _ = BatchedInferencePipeline(model).transcribe(sys.argv[1], batch_size=size, **settings)
 print(sum(len(segment.words) for segment in segments))
 """
 STAGE = (
@@ -35,12 +41,13 @@ STAGE = (
 )
 
 
-def parameters(threads: int) -> dict[str, object]:
+def parameters(threads: int, batch_size: int) -> dict[str, object]:
     """Return the stage's parameters that mean the same as PLAIN."""
     return {
         **{"language": "en", "beam_size": 5, "compute_type": "int8", "device": "cpu", "cpu_threads": threads},
-        **{"batch_size": 1, "word_delay_seconds": 0.0, "voice_activity_threshold": 0.5, "minimum_silence_seconds": 2.0},
-        **{"speech_padding_seconds": 0.4, "no_speech_threshold": 0.6, "log_probability_threshold": -1.0},
+        **{"batch_size": batch_size, "word_delay_seconds": 0.0, "voice_activity_threshold": 0.5},
+        **{"minimum_silence_seconds": 2.0, "speech_padding_seconds": 0.4},
+        **{"no_speech_threshold": 0.6, "log_probability_threshold": -1.0},
         **{"compression_ratio_threshold": 2.4, "repetition_limit": 4},
     }
 
@@ -57,18 +64,21 @@ def seconds_of(command: list[str]) -> tuple[float, float]:
 @click.command()
 @click.option("--model", required=True, type=click.Path(path_type=Path, exists=True), help="A faster-whisper model.")
 @click.option("--threads", default=2, show_default=True)
+@click.option("--batch-size", default=1, show_default=True, help="Windows heard at once, on both sides.")
 @click.option("--turns", default=5, show_default=True)
 @click.argument("master", type=click.Path(path_type=Path, exists=True))
-def main(master: Path, model: Path, threads: int, turns: int) -> None:
+def main(master: Path, model: Path, threads: int, batch_size: int, turns: int) -> None:
     """Print the median seconds of both, and those of each turn; on a busy machine only processor time compares."""
     times: dict[str, list[tuple[float, float]]] = {"plain": [], "stage": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "probe.json").write_text(json.dumps({"episode": "bench", "language": "en"}))
-        (folder / "parameters.json").write_text(json.dumps(parameters(threads)))
+        with av.open(master) as container:
+            sound = {"seconds": float(container.duration / av.time_base)}
+        (folder / "probe.json").write_text(json.dumps({"episode": "bench", "language": "en", "audio": [sound]}))
+        (folder / "parameters.json").write_text(json.dumps(parameters(threads, batch_size)))
         code = str(Path(__file__).parents[2] / "python")
         for turn in range(turns):
-            plain = [sys.executable, "-c", PLAIN, str(master), str(model), str(threads)]
+            plain = [sys.executable, "-c", PLAIN, str(master), str(model), str(threads), str(batch_size)]
             stage = [sys.executable, "-c", STAGE, code, "--output", str(folder / str(turn))]
             stage += ["--parameters", str(folder / "parameters.json")]
             for key, path in (("master", master), ("source", folder), ("model", model)):

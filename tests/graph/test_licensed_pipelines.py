@@ -154,6 +154,26 @@ def test_what_a_person_wrote_for_an_episode_reaches_its_stages_alone(licensed: C
     }
 
 
+def test_captions_of_the_old_bible_reach_the_episode_that_the_manifest_maps_to_it(
+    licensed: Callable[..., Path],
+) -> None:
+    checkout = licensed(episode(101, bible_episode="7"), episode(102))
+    labels = checkout / "materials/training-data/labels"
+    labels.mkdir(exist_ok=True)
+    (labels / "7.yaml").write_text("{}")
+    edges = "builtins.mapAttrs (_: chain: chain.bootstrap.edges.labels)"
+    assert evaluate(checkout, "iiw.episodes", edges) == {"iiw-101": "7.yaml", "iiw-102": None}
+    (labels / "iiw-101.yaml").write_text("{}")
+    assert evaluate(checkout, "iiw.episodes", edges) == {"iiw-101": "iiw-101.yaml", "iiw-102": None}
+
+
+def test_bible_may_be_a_folder(licensed: Callable[..., Path]) -> None:
+    checkout = licensed(episode(101))
+    (checkout / "materials/training-data/bible").mkdir()
+    (checkout / "materials/training-data/bible/characters.yaml").write_text("{}")
+    assert evaluate(checkout, "iiw.bible.edges") == {"bible": "bible"}
+
+
 def test_masters_that_are_not_trained_on_are_compared_too(licensed: Callable[..., Path]) -> None:
     checkout = licensed(episode(101), episode(101, "fr"))
     assert list(evaluate(checkout, "iiw.variants.edges.fingerprints")) == ["iiw-101", "iiw-101-fr"]
@@ -162,7 +182,7 @@ def test_masters_that_are_not_trained_on_are_compared_too(licensed: Callable[...
 
 def test_what_is_missing_beside_the_manifest_is_named(licensed: Callable[..., Path]) -> None:
     checkout = licensed(episode(101))
-    with pytest.raises(EvaluationError, match=r"materials/training-data/bible\.yaml is not there"):
+    with pytest.raises(EvaluationError, match=r"materials/training-data/bible\.yaml is not there, nor a folder"):
         evaluate(checkout, "iiw.bible.drvPath")
     (checkout / "materials/licences/works/iiw.json").unlink()
     with pytest.raises(EvaluationError, match="work 'iiw' is in neither materials/licences/works"):

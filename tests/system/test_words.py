@@ -13,9 +13,14 @@ from pathlib import Path
 import pytest
 from browser import Browser, find_chromium
 from real_nix import ROOT, nixw, output_paths
+from reel import reel_json
 
 from reelgraph.media.archives import unpack_tar, unpack_zip
+from reelgraph.stages.shot_reference import STAGE as SHOT_REFERENCE
 from reelgraph.stages.transcript_base import STAGE as TRANSCRIPT
+from reelgraph.text.captions import text_hash
+from reelgraph.text.yaml import read_yaml
+from reelgraph.words.review import write_review
 
 EPISODE = "smoke.episodes.big-buck-bunny-excerpt"
 MATERIALS = "lib.x86_64-linux.materials"
@@ -27,9 +32,29 @@ def plain(text: str) -> list[str]:
     return ["mister" if word == "mr" else word for word in words]
 
 
-@pytest.fixture(scope="module")
-def transcript() -> dict:
-    return json.loads(Path(output_paths([f"{EPISODE}.transcript-base"])[0], "transcript.json").read_text())
+def speech_model() -> Path:
+    # Building the transcript of the smoke episode has built the model.
+    output_paths([f"{EPISODE}.transcript-base"])
+    return Path(nixw("eval", "--raw", ".#lib.x86_64-linux.models.whisper-tiny-en.path").output)
+
+
+@pytest.fixture(scope="module", params=["one by one", "in a batch"])
+def heard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke episode's transcript as it is built, and as the licensed episodes' are, in batches."""
+    built = Path(output_paths([f"{EPISODE}.transcript-base"])[0])
+    if request.param == "one by one":
+        return built
+    out = tmp_path_factory.mktemp("batch")
+    master, source = (Path(output_paths([f"{EPISODE}.{stage}"])[0]) for stage in ("master", "source"))
+    inputs = {"master": master / "episode.mp4", "source": source, "model": speech_model()}
+    parameters = json.loads((built / "stage.json").read_text())["parameters"]
+    TRANSCRIPT.execute(inputs, {**parameters, "batch_size": 8}, out)
+    return out
+
+
+@pytest.fixture
+def transcript(heard: Path) -> dict:
+    return json.loads((heard / "transcript.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +87,16 @@ def test_every_sentence_is_found_with_few_errors(transcript: dict) -> None:
 
 
 def test_every_word_is_in_the_shot_in_which_it_is_said(
-    transcript: dict, spoken: list[tuple[str, float, float]]
+    heard: Path, spoken: list[tuple[str, float, float]], tmp_path: Path
 ) -> None:
-    shots = json.loads(Path(output_paths([f"{EPISODE}.shot-reference"])[0], "shot-reference.json").read_text())["shots"]
-    heard = [(word["text"], shot["shot"]) for shot in shots for line in shot["lines"] for word in line["words"]]
+    shots = Path(output_paths([f"{EPISODE}.shots"])[0])
+    SHOT_REFERENCE.execute({"shots": shots, "transcript": heard}, {}, tmp_path)
+    shots = json.loads((tmp_path / "shot-reference.json").read_text())["shots"]
+    words = [(word["text"], shot["shot"]) for shot in shots for line in shot["lines"] for word in line["words"]]
     starts = [shot["start"] * FRAME_SECONDS for shot in shots]
-    letters = [re.sub("[^a-z]", "", text.casefold().replace("mr.", "mister")) for text, _ in heard]
+    letters = [re.sub("[^a-z]", "", text.casefold().replace("mr.", "mister")) for text, _ in words]
     blocks = SequenceMatcher(None, [word for word, _, _ in spoken], letters, autojunk=False).get_matching_blocks()
-    pairs = [(spoken[block.a + k], heard[block.b + k]) for block in blocks for k in range(block.size)]
+    pairs = [(spoken[block.a + k], words[block.b + k]) for block in blocks for k in range(block.size)]
     assert len(pairs) >= 0.9 * len(spoken)
     wrong = [
         (word, shot) for (word, start, end), (_, shot) in pairs if bisect_right(starts, (start + end) / 2) - 1 != shot
@@ -82,19 +109,88 @@ def test_nothing_is_heard_in_ten_minutes_of_film_without_speech(tmp_path: Path) 
     member = json.loads(nixw("eval", "--json", f".#{MATERIALS}.filmMember").output)
     unpack_tar(archive, {member["film_archive_member"]: tmp_path / "film.zip"})
     unpack_zip(tmp_path / "film.zip", member["film_member"], tmp_path / "film.mp4")
-    # Building the transcript of the smoke episode has built the model.
-    output_paths([f"{EPISODE}.transcript-base"])
-    model = Path(nixw("eval", "--raw", ".#lib.x86_64-linux.models.whisper-tiny-en.path").output)
     parameters = json.loads(nixw("eval", "--json", ".#smoke.graph").output)
-    (tmp_path / "probe.json").write_text(json.dumps({"episode": "film", "language": "en"}))
+    (tmp_path / "probe.json").write_text(json.dumps({"episode": "film", "language": "en", "audio": [{"seconds": 596}]}))
     (tmp_path / "out").mkdir()
-    inputs = {"master": tmp_path / "film.mp4", "source": tmp_path, "model": model}
+    inputs = {"master": tmp_path / "film.mp4", "source": tmp_path, "model": speech_model()}
     stage = next(value for key, value in parameters.items() if key.endswith("/transcript-base"))
     TRANSCRIPT.execute(inputs, stage["parameters"], tmp_path / "out")
     assert json.loads((tmp_path / "out/transcript.json").read_text())["segments"] == []
 
 
-def test_correction_made_in_the_browser_arrives_in_the_package(checkout: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return find_chromium(tmp_path_factory.mktemp("chromium"))
+
+
+def made_page(folder: Path, captions: list[str], overrides: list[dict]) -> Path:
+    """Write the review page of an episode that has one clip for each caption, two frames long."""
+    clips = [{"id": f"c{n}", "start": 2 * n, "end": 2 * n + 2, "shot": 0} for n in range(len(captions))]
+    files = {
+        "source/probe.json": {"sha256": "0" * 64, "video": {"fps_rational": "24/1"}},
+        "clips/clips.json": {"clips": [{**clip, "file": "clip.mp4", "first_frame": "clip.png"} for clip in clips]},
+        "caption/captions.json": {
+            "captions": [
+                {"clip": clip["id"], "text": text, "source": "model"}
+                for clip, text in zip(clips, captions, strict=True)
+            ]
+        },
+        "caption/answers.json": {"answers": []},
+        "caption/stage.json": {"parameters": {"minimum_words": 2, "maximum_words": 9}},
+        "shot-reference/shot-reference.json": {"shots": []},
+        **{"clips/clip.mp4": "", "clips/clip.png": ""},
+    }
+    for name, value in files.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(json.dumps(value))
+    outputs = {name: folder / name for name in ("source", "clips", "caption", "shot-reference")}
+    write_review("e", outputs, overrides, folder / "page")
+    return folder / "page/index.html"
+
+
+def test_page_loses_nothing_that_was_written_for_another_caption_or_clip(chromium: str, tmp_path: Path) -> None:
+    exported = tmp_path / "downloads/e.yaml"
+    exported.parent.mkdir()
+    master = {"source": f"sha256:{'0' * 64}", "by": "Ada", "reason": "Seen."}
+    overrides = [
+        {**master, "start": 0, "end": 2, "replaces": text_hash("Frank sits."), "text": "Frank hangs down."},
+        {**master, "start": 90, "end": 92, "replaces": text_hash("Gone."), "text": "Rinky runs."},
+    ]
+    browser = Browser(chromium, tmp_path / "profile")
+    try:
+        browser.open(made_page(tmp_path / "first", ["Frank waits.", "A nut falls."], overrides), exported.parent)
+        browser.click("#export")
+        assert "The caption has changed" in browser.evaluate("document.activeElement.validationMessage")
+        assert "Frank waits." in browser.evaluate("document.querySelector('article.moved .before').innerText")
+        browser.click("article.moved .still")
+        browser.type_into("#clip-c1 textarea", "One")
+        browser.type_into("#clip-c1 .reason", "It does not fall.")
+        browser.type_into("#by", "Bo")
+        browser.click("#export")
+        assert browser.evaluate("document.activeElement.validationMessage") == "A caption has 2 to 9 words."
+        browser.type_into("#clip-c1 textarea", "One nut lies there.")
+        browser.click("#export")
+        browser.wait_for_file(exported)
+        made = [(entry["replaces"], entry["text"], entry["by"]) for entry in read_yaml(exported)]
+        assert made == [
+            (text_hash("Frank waits."), "Frank hangs down.", "Ada"),
+            (text_hash("A nut falls."), "One nut lies there.", "Bo"),
+        ]
+        assert "# Left out, no clip has its frames: frames 90-92 by Ada: Rinky runs." in exported.read_text()
+
+        # The captions were built anew before what was typed arrived in the pipeline, and the last clip is gone.
+        browser.open(made_page(tmp_path / "second", ["Frank waits.", "Two nuts fall."], overrides[:1]), exported.parent)
+        assert browser.evaluate("document.querySelector('#clip-c1.moved textarea').value") == "One nut lies there."
+        browser.open(made_page(tmp_path / "third", ["Frank waits."], []), exported.parent)
+        assert "One nut lies there." in browser.evaluate("document.getElementById('left').innerText")
+        assert browser.log == []
+    finally:
+        browser.close()
+
+
+def test_correction_made_in_the_browser_arrives_in_the_package(
+    smoke: Path, checkout: Path, chromium: str, tmp_path: Path
+) -> None:
     before = output_paths([f"{EPISODE}.caption"], flake=f"path:{checkout}")[0]
     output_paths(["smoke.dataset.wan22"], flake=f"path:{checkout}")
     captions = json.loads(Path(before, "captions.json").read_text())["captions"]
@@ -102,11 +198,11 @@ def test_correction_made_in_the_browser_arrives_in_the_package(checkout: Path, t
     downloads.mkdir()
     command = [checkout / "nixw", "run", f"path:{checkout}#reel", "--", "review", "smoke.big-buck-bunny-excerpt"]
     overrides = checkout / "materials/smoke/overrides.yaml"
-    subprocess.run([*command, "--overrides", overrides, "--output", page], cwd=checkout, check=True)
+    subprocess.run([*command, "--output", page], cwd=checkout, check=True)
 
     # Another text on every run: what was built once is not built again.
     text = f"Gimera sits in the grass by the big tree and holds a brown nut, in sunlight, take {os.urandom(4).hex()}."
-    browser = Browser(find_chromium(tmp_path / "chromium"), tmp_path / "profile")
+    browser = Browser(chromium, tmp_path / "profile")
     try:
         browser.open(page / "index.html", downloads)
         assert browser.evaluate("document.querySelectorAll('article').length") == len(captions)
@@ -128,6 +224,11 @@ def test_correction_made_in_the_browser_arrives_in_the_package(checkout: Path, t
 
     assert exported.read_text().count("- source:") == 2
     overrides.write_text(exported.read_text())
+    # Beyond the package all that reads captions, and nothing that looked at a clip before it had them.
+    _, plan = reel_json("plan", "wan22-smoke", cwd=checkout)
+    touched = {stage["name"].rpartition("/")[2] for stage in plan["stages"] if stage["state"] != "built"}
+    behind = {"wan22-text", "wan22-plan", "segment-plan", "wan22-train", "checkpoint", "samples", "report", "bundle"}
+    assert touched == {"reviewed", "wan22-package", *behind}
     finished = nixw("build", "--no-link", "--json", "-L", f"path:{checkout}#smoke.dataset.wan22")
     assert finished.status == 0, finished.log[-3000:]
     metadata = json.loads(Path(json.loads(finished.output)[0]["outputs"]["out"], "metadata.json").read_text())

@@ -101,6 +101,14 @@ def test_line_has_the_speaker_of_its_middle_and_shots_what_is_said_around_them(t
     ]
 
 
+def test_line_of_two_people_is_parted_where_the_other_begins(tmp_path: Path) -> None:
+    line = segment((0.1, 0.3, " Who"), (0.4, 0.6, " is"), (0.7, 0.9, " it?"), (1.1, 1.3, " It"), (1.4, 1.6, " is"))
+    speakers = [{"start": 0, "end": 0.65, "speaker": "Frank"}, {"start": 1, "end": 2, "speaker": "Rinky"}]
+    (shot,) = build(tmp_path, cut_at(0, 48), [line], speakers)
+    assert [(part["speaker"], part["text"]) for part in shot["lines"]] == [("Frank", "Who is it?"), ("Rinky", "It is")]
+    assert not any(part["crosses_cut"] for part in shot["lines"])
+
+
 @pytest.mark.parametrize(
     ("speakers", "sentence"),
     [

@@ -7,6 +7,7 @@ milliseconds, and babbles in loops, which is what must be dropped and kept with 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from reelgraph.errors import StageError
-from reelgraph.stages.transcript_base import STAGE, Parameters, load_model
+from reelgraph.stages.transcript_base import STAGE, Parameters, load_model, speech_in, transcribe, workers_for
 from reelgraph.text.audio import read_audio
-from reelgraph.text.transcript import lines_of, reason_to_drop, repeats_itself, sort_out
+from reelgraph.text.transcript import lines_of, reason_to_drop, repeats_itself, sentences_of, sort_out
+from reelgraph.words import windows
 
 WIDTH = 16
 PARAMETERS: dict[str, Any] = {
@@ -126,7 +128,9 @@ def build(tmp_path: Path, master: Path, model: Path, name: str = "out", **change
     source, out = tmp_path / f"{name}-source", tmp_path / name
     for directory in (source, out):
         directory.mkdir()
-    (source / "probe.json").write_text(json.dumps({"episode": "smoke", "language": "en-GB"}))
+    (source / "probe.json").write_text(
+        json.dumps({"episode": "smoke", "language": "en-GB", "audio": [{"seconds": 240}]})
+    )
     STAGE.execute({"master": master, "source": source, "model": model}, {**PARAMETERS, **changes}, out)
     return json.loads((out / "transcript.json").read_text())
 
@@ -155,6 +159,67 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path, model: Path) -> None:
     second = build(tmp_path, master, model, "second", **lenient)
     assert first["segments"]
     assert json.dumps(first) == json.dumps(second)
+
+
+# Calls everything speech and believes every word.
+LENIENT = {
+    **{"voice_activity_threshold": 0.0, "compression_ratio_threshold": 999.0, "log_probability_threshold": -999.0},
+    **{"repetition_limit": 500},
+}
+RATE = 16000
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_speech_that_never_stops_is_heard_to_its_end(tmp_path: Path, model: Path, batch_size: int) -> None:
+    master = write_media(tmp_path / "noise.wav", noise(70.0))
+    transcript = build(tmp_path, master, model, batch_size=batch_size, **LENIENT)
+    assert max(line["end"] for line in transcript["segments"]) > 60
+
+
+def test_batch_holds_all_speech_in_windows_of_at_most_thirty_seconds() -> None:
+    parts = speech_in(noise(70.0), Parameters(**{**PARAMETERS, **LENIENT, "batch_size": 4}))
+    stretches = [stretch for part in parts for stretch in part]
+    assert (stretches[0]["start"], stretches[-1]["end"]) == (0, 70 * RATE)
+    assert all(one["end"] == other["start"] for one, other in pairwise(stretches))
+    assert all(sum(one["end"] - one["start"] for one in part) <= 30 * RATE for part in parts)
+
+
+def test_transcript_is_the_same_however_many_threads_hear_it(tmp_path: Path, model: Path) -> None:
+    parts = [[{"start": start * RATE, "end": (start + 3) * RATE}] for start in range(0, 50, 10)]
+    heard = []
+    for threads, workers in ((1, 1), (3, 3), (3, 1)):
+        parameters = Parameters(**{**PARAMETERS, "cpu_threads": threads})
+        heard.append(transcribe(load_model(model, parameters, workers), noise(50.0), parts, parameters, workers))
+    assert [segment.words for segment in heard[0]] == [segment.words for segment in heard[1]]
+    assert [segment.words for segment in heard[0]] == [segment.words for segment in heard[2]]
+    assert len({round(segment.words[0].start) // 10 for segment in heard[0] if segment.words}) == len(parts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "device", "threads", "workers"),
+    [
+        (80, "cpu", 2, 1),
+        (480, "cpu", 2, 2),
+        (480, "cpu", 16, 4),
+        (1320, "cuda", 2, 1),
+        (0, "cpu", 2, 1),
+    ],
+)
+def test_long_episode_is_heard_by_as_many_workers_as_it_has_windows_for(
+    seconds: float, device: str, threads: int, workers: int
+) -> None:
+    assert workers_for(seconds, Parameters(**{**PARAMETERS, "device": device, "cpu_threads": threads})) == workers
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_word_stays_with_the_speech_that_it_was_heard_in(model: Path, batch_size: int) -> None:
+    parameters = Parameters(**{**PARAMETERS, "batch_size": batch_size})
+    parts = [[{"start": start * RATE, "end": start * RATE + 3 * RATE // 2}] for start in (0, 60, 120)]
+    heard = transcribe(load_model(model, parameters, 2), noise(122.0), parts, parameters, 2)
+    words = [word for segment in heard for word in segment.words]
+    assert {int(word.start) // 60 for word in words} == {0, 1, 2}
+    # Whisper's windows count in whole seconds.
+    assert all(word.start % 60 <= word.end % 60 <= 2.0 for word in words)
 
 
 def test_master_without_audio_stream_is_named(tmp_path: Path, model: Path) -> None:
@@ -190,6 +255,27 @@ def test_stereo_at_another_rate_becomes_mono_at_16_khz(tmp_path: Path) -> None:
     assert 0.45 < np.abs(samples).max() < 0.55
 
 
+@pytest.mark.parametrize("layouts", [("mono", "stereo"), ("stereo", "mono")])
+def test_sound_that_changes_between_mono_and_stereo_is_heard_throughout(
+    tmp_path: Path, layouts: tuple[str, str]
+) -> None:
+    for number, layout in enumerate(layouts):
+        with av.open(tmp_path / f"{number}.aac", "w", format="adts") as container:
+            stream = container.add_stream("aac", rate=44100, layout=layout)
+            tone = np.sin(np.arange(88200) / 44100 * 440 * (number + 1) * 2 * np.pi).astype(np.float32) / 2
+            channels = np.stack([tone] * (number + 1 if layouts[0] == "mono" else 2 - number))
+            frame = av.AudioFrame.from_ndarray(channels, format="fltp", layout=layout)
+            frame.sample_rate = 44100
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    both = tmp_path / "both.aac"
+    both.write_bytes(b"".join((tmp_path / f"{number}.aac").read_bytes() for number in range(2)))
+    samples, _ = read_audio(both)
+    assert abs(len(samples) - 64000) < 4000
+    for start, pitch in ((16000, 440), (48000, 880)):
+        spectrum = np.abs(np.fft.rfft(samples[start : start + 8000]))
+        assert spectrum.argmax() * 2 == pitch and np.abs(samples[start : start + 8000]).max() > 0.4
+
+
 @pytest.mark.parametrize("missing", ["config.json", "model.bin", "tokenizer.json"])
 def test_model_that_lacks_a_file_is_an_error_and_nothing_is_downloaded(
     tmp_path: Path, model: Path, missing: str
@@ -198,19 +284,19 @@ def test_model_that_lacks_a_file_is_an_error_and_nothing_is_downloaded(
         if file.name != missing:
             (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(StageError, match=f"holds no {missing}; expected a faster-whisper model directory"):
-        load_model(tmp_path, Parameters(**PARAMETERS))
+        load_model(tmp_path, Parameters(**PARAMETERS), 1)
 
 
 def test_altered_model_is_named(tmp_path: Path, model: Path) -> None:
     for file in model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes()[: 1000 if file.name == "model.bin" else None])
     with pytest.raises(StageError, match=f"{tmp_path.name}: cannot be loaded as a faster-whisper model"):
-        load_model(tmp_path, Parameters(**PARAMETERS))
+        load_model(tmp_path, Parameters(**PARAMETERS), 1)
 
 
 def test_language_that_the_model_does_not_know_is_an_error(model: Path) -> None:
     with pytest.raises(StageError, match=r"language 'fr': the model in .* knows only en; give a multilingual model"):
-        load_model(model, Parameters(**{**PARAMETERS, "language": "fr"}))
+        load_model(model, Parameters(**{**PARAMETERS, "language": "fr"}), 1)
 
 
 def test_language_other_than_the_master_s_is_an_error(tmp_path: Path, model: Path) -> None:
@@ -242,6 +328,22 @@ def test_line_has_the_times_of_its_words_not_of_the_segment() -> None:
     assert [word["text"] for word in entry["words"]] == [" He", " was", " not"]
 
 
+def test_last_word_of_a_window_that_is_heard_late_does_not_move_to_the_next_speech(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late:
+        def __init__(self, model: Any) -> None: ...
+
+        def transcribe(self, sound: np.ndarray, **_: Any) -> tuple[list[Segment], None]:
+            return [line("Come here.", start=0.8, seek=0), line("Who is it?", start=1.5, seek=150)], None
+
+    monkeypatch.setattr(windows, "BatchedInferencePipeline", Late)
+    parts = [[{"start": start * RATE, "end": start * RATE + 3 * RATE // 2}] for start in (0, 60)]
+    heard = transcribe(None, noise(62.0), parts, Parameters(**{**PARAMETERS, "batch_size": 2}), 1)
+    assert [(word.start, word.end) for word in heard[0].words] == [(0.8, 1.2), (1.3, 1.7)]
+    assert heard[1].words[0].start == 60.0
+
+
 def test_segment_over_a_long_silence_becomes_two_lines() -> None:
     early, late = line("young man,", start=3.0), line("unless to be", start=14.0)
     segment = line("young man, unless to be", words=[*early.words, *late.words])
@@ -249,6 +351,27 @@ def test_segment_over_a_long_silence_becomes_two_lines() -> None:
     assert (first["text"], first["end"]) == ("young man,", 3.9)
     assert (second["text"], second["start"]) == ("unless to be", 14.0)
     assert len(lines_of(segment, offset=0.0, silence=20.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "sentences"),
+    [
+        ("Who is it? It is I", ["Who is it?", "It is I"]),
+        ("Mr. Frank sits. Rinky runs!", ["Mr. Frank sits.", "Rinky runs!"]),
+        ("He said 'no.' And left", ["He said 'no.'", "And left"]),
+        ("no end", ["no end"]),
+    ],
+)
+def test_window_of_a_batch_becomes_a_line_for_each_sentence(said: str, sentences: list[str]) -> None:
+    parts = list(sentences_of(line(said)))
+    assert [part.text.strip() for part in parts] == sentences
+    assert [word for part in parts for word in part.words] == line(said).words
+    assert all((part.start, part.end) == (part.words[0].start, part.words[-1].end) for part in parts)
+
+
+def test_window_without_words_stays_to_be_dropped_with_its_reason() -> None:
+    empty = line("You", words=[])
+    assert list(sentences_of(empty)) == [empty] and reason_to_drop(empty, Parameters(**PARAMETERS)) == "no words"
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,22 @@ def test_surer_match_wins_and_the_other_is_listed(tmp_path: Path) -> None:
     assert "matched more surely" in made["unmatched"][0]["because"]
 
 
-def test_clips_of_one_shot_may_all_share_its_label(tmp_path: Path) -> None:
+def test_nearest_picture_wins_whichever_label_comes_first(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "same.png")
+    near = int(pdq(tmp_path / "same.png"), 16)
+    labels = [
+        {"picture": f"{near ^ 0b111:064x}", "training_caption": "near"},
+        {"picture": f"{near:064x}", "training_caption": "same"},
+    ]
+    made = build(tmp_path / "episode", labels)
+    assert [(entry["text"], entry["distance"]) for entry in made["labels"]] == [("same", 0)]
+    assert [entry["text"] for entry in made["unmatched"]] == ["near"]
+
+
+@pytest.mark.parametrize("label", [frames(0, 60, "A"), {"seconds": [0, 2], "training_caption": "A"}])
+def test_clips_of_one_shot_may_all_share_its_label(tmp_path: Path, label: dict[str, Any]) -> None:
     clips = [{**CLIPS[0], "id": f"a-{start}", "start": start, "end": start + 9} for start in (2, 12, 22, 32)]
-    assert {entry["text"] for entry in build(tmp_path, [frames(0, 60, "A")], clips)["labels"]} == {"A"}
+    assert [entry["text"] for entry in build(tmp_path, [label], clips)["labels"]] == ["A"] * 4
 
 
 def test_without_labels_every_clip_is_unlabelled(tmp_path: Path) -> None:
@@ -111,7 +124,7 @@ def test_labels_that_do_not_fit_are_named(tmp_path: Path, labels: Any, sentence:
 def test_one_text_of_three_labels_is_refused(tmp_path: Path) -> None:
     clips = [{**CLIPS[0], "id": name, "start": 10 * n, "end": 10 * n + 9} for n, name in enumerate("abc")]
     labels = [{"clip": name, "training_caption": "A"} for name in "abc"]
-    with pytest.raises(StageError, match=r"labels give one text to 3 clips \(a, b, c"):
+    with pytest.raises(StageError, match=r"3 labels give one text to their clips \(a, b, c"):
         build(tmp_path, labels, clips)
 
 

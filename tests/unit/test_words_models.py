@@ -81,6 +81,45 @@ def test_model_is_not_asked_for_labelled_clips(tmp_path: Path, models: dict[str,
     assert build_captions(tmp_path, labels, model=models["qwen25-vl-tiny"], compared_clips=0)[1]["asked"] == 0
 
 
+def caption_answer(text: str, *characters: str) -> Answer:
+    return Answer(json.dumps({"caption": text, "characters": characters}), True)
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (Answer("A rabbit.", True), "is not JSON"),
+        (Answer("", True), "is empty"),
+        (Answer('{"caption": "Bunny and Bunny and', False), "does not end"),
+        (caption_answer("Harry stands alone in the yellow meadow and waits"), "uses 'Harry'"),
+        (caption_answer("Bunny runs " * 9 + "off"), "repeats itself"),
+        (caption_answer("The video shows Bunny in the meadow"), 'talks of the film ("The video")'),
+    ],
+)
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_answer_that_cannot_be_used_is_asked_for_once_more_with_the_complaint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Answer, complaint: str, is_mended: bool
+) -> None:
+    asked: list[list[str]] = []
+
+    class Scripted:
+        def __init__(self, directory: Path, settings: Any) -> None: ...
+
+        def answers(self, looks: Any) -> Any:
+            asked.append([look.question for look in looks])
+            return [caption_answer(BUNNY, "Bunny") if is_mended and len(asked) == 2 else bad for _ in looks]
+
+    monkeypatch.setattr("reelgraph.words.vision.Viewer", Scripted)
+    (tmp_path / "clips").mkdir()
+    captions, answers = build_captions(tmp_path, {"a-2-51": FRANK}, model=tmp_path, compared_clips=0)
+    expected = (BUNNY, "model") if is_mended else ("", "needs-person")
+    assert (captions[1]["text"], captions[1]["source"]) == expected
+    assert (answers["asked"], answers["retried"], answers["needs_person"]) == (1, 1, int(not is_mended))
+    assert len(asked) == 2 and complaint not in asked[0][0]
+    assert f"could not be used: it {complaint}" in asked[1][0]
+    assert answers["answers"][0]["attempts"][0]["answer"] == bad.text
+
+
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer_config.json", "model-00001-of-00001.safetensors"])
 def test_model_that_lacks_a_file_is_named(tmp_path: Path, models: dict[str, Path], missing: str) -> None:
     write_clips(tmp_path / "clips")

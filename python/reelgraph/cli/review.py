@@ -15,25 +15,29 @@ STAGES = ("source", "clips", "shot-reference", "caption")
 @click.option(
     "--overrides",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Corrections made before, to go on from.",
+    help="Corrections made before, to go on from [default: those that the pipeline has for EPISODE].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print where the page is, and how many clips it has, as JSON.")
 @click.argument("episode")
 def command(episode: str, output: Path | None, overrides: Path | None, as_json: bool) -> None:
     """Write a page to read and edit the captions of EPISODE (PIPELINE.ID) beside its clips.
 
-    Builds what is missing, then writes a folder that opens from disk in a browser. Its button "Export overrides" saves
-    the corrections; put the file where the pipeline's `overrides` points, and build again.
+    Builds what is missing, then writes a folder that opens from disk in a browser, with the corrections made before.
+    Its button "Export overrides" saves them and the new ones; put the file where the pipeline's `overrides` points, and
+    build again.
 
     \b
     Example: reel review smoke.big-buck-bunny-excerpt
     """
-    from reelgraph.words.builds import build_stages, materials_of
+    from reelgraph.text.yaml import read_yaml
+    from reelgraph.words.builds import build_stages, materials_of, overrides_of
     from reelgraph.words.review import write_review
 
     pipeline, name = materials_of(episode)
     folder = output or Path(f"review-{name}")
-    count = write_review(name, build_stages(pipeline, name, STAGES), overrides, folder)
+    outputs = build_stages(pipeline, name, STAGES)
+    written = read_yaml(overrides) if overrides else overrides_of(pipeline, name)
+    count = write_review(name, outputs, written, folder)
     if as_json:
         print(json.dumps({"page": str(folder / "index.html"), "clips": count}))
     else:

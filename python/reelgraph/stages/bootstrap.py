@@ -13,7 +13,7 @@ from typing import Any
 from reelgraph.files import read_json, write_json
 from reelgraph.stage import Stage, validate
 from reelgraph.text.yaml import read_yaml
-from reelgraph.words.labels import Episode, check_labels, check_repeats, match_labels
+from reelgraph.words.labels import Episode, check_labels, match_labels
 from reelgraph.words.pictures import pdq
 
 
@@ -42,7 +42,6 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     episode = Episode(clips, index["rejects"], str(read_json(inputs.shots / "shots.json")["fps"]), pictures)
     check_labels(written["labels"], episode)
     labels, unmatched = match_labels(written, episode)
-    check_repeats(labels)
     taken = {label["clip"] for label in labels}
     unlabelled = [clip["id"] for clip in clips if clip["id"] not in taken]
     write_json(out / "bootstrap.json", {"labels": labels, "unmatched": unmatched, "unlabelled": unlabelled})

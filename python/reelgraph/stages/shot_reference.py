@@ -41,13 +41,22 @@ def shot_of(word: Mapping[str, Any], starts: Sequence[float]) -> int:
     return max(0, bisect_right(starts, (word["start"] + word["end"]) / 2) - 1)
 
 
-def split_line(segment: Mapping[str, Any], starts: Sequence[float]) -> list[tuple[int, dict[str, Any]]]:
-    """Return the parts of a transcript segment as (shot, line), one for each stretch of words in one shot."""
+def split_line(
+    segment: Mapping[str, Any], starts: Sequence[float], speakers: Sequence[Mapping[str, Any]] = ()
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the parts of a transcript segment as (shot, line), one for each run of one speaker's words in a shot."""
     words = [
         {**word, "crosses_cut": any(word["start"] < cut < word["end"] for cut in starts[1:])}
         for word in segment["words"]
     ]
-    parts = [(shot, list(group)) for shot, group in groupby(words, key=lambda word: shot_of(word, starts))]
+    places = [
+        (shot_of(word, starts), speaker) for word, speaker in zip(words, speakers_of(segment, speakers), strict=True)
+    ]
+    parts = [
+        (place, [word for word, _ in group])
+        for place, group in groupby(zip(words, places, strict=True), key=lambda pair: pair[1])
+    ]
+    is_cut = len({shot for shot, _ in places}) > 1
     return [
         (
             shot,
@@ -56,10 +65,11 @@ def split_line(segment: Mapping[str, Any], starts: Sequence[float]) -> list[tupl
                 "end": part[-1]["end"],
                 "text": "".join(word["text"] for word in part).strip(),
                 "words": part,
-                "crosses_cut": len(parts) > 1 or any(word["crosses_cut"] for word in part),
+                "crosses_cut": is_cut or any(word["crosses_cut"] for word in part),
+                "speaker": speaker,
             },
         )
-        for shot, part in parts
+        for (shot, speaker), part in parts
     ]
 
 
@@ -79,10 +89,22 @@ def check_speakers(speakers: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def speaker_of(line: Mapping[str, Any], speakers: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return who speaks at the middle of a line, or None where nobody has said."""
-    middle = (line["start"] + line["end"]) / 2
+def speaker_of(said: Mapping[str, Any], speakers: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return who speaks at the middle of a line or word, or None where nobody has said."""
+    middle = (said["start"] + said["end"]) / 2
     return next((entry["speaker"] for entry in speakers if entry["start"] <= middle < entry["end"]), None)
+
+
+def speakers_of(segment: Mapping[str, Any], speakers: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """Return who speaks each word: whoever speaks at the middle of all, unless there are words of several people.
+
+    Then a word that is nobody's is that of the one before it.
+    """
+    named = [speaker_of(word, speakers) for word in segment["words"]]
+    if len({*named} - {None}) < 2:
+        return [speaker_of(segment, speakers)] * len(named)
+    latest = next(filter(None, named))
+    return [latest := name or latest for name in named]
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
@@ -100,9 +122,8 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     ]
     starts = [float(shot["start"] / fps) for shot in shots]
     for segment in read_json(inputs.transcript / "transcript.json")["segments"]:
-        speaker = speaker_of(segment, speakers)
-        for shot, line in split_line(segment, starts):
-            shots[shot]["lines"].append({**line, "speaker": speaker})
+        for shot, line in split_line(segment, starts, speakers):
+            shots[shot]["lines"].append(line)
     said = ["", *(" ".join(line["text"] for line in shot["lines"]) for shot in shots), ""]
     for shot, before, after in zip(shots, said, said[2:], strict=False):
         shot.update(before=before, after=after)

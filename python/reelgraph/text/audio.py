@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
@@ -11,6 +13,8 @@ from reelgraph.errors import StageError
 from reelgraph.media.sound import integer_decoder, integer_resampler
 
 SAMPLE_RATE = 16_000
+# Codecs' own frames are so short that calling the resampler takes longer than resampling.
+SAMPLES_AT_ONCE = 500_000
 
 
 def read_audio(path: Path) -> tuple[np.ndarray, float]:
@@ -28,12 +32,12 @@ def read_audio(path: Path) -> tuple[np.ndarray, float]:
                 )
             # In integers throughout, since floating point would give other samples on another processor.
             decoder = integer_decoder(container.streams.audio[0])
-            resampler = integer_resampler("s16", "mono", SAMPLE_RATE)
-            for packet in container.demux(audio=0):
-                for frame in decoder.decode(packet):
-                    frame.pts = None  # The resampler would refuse the jitter of time stamps that many containers have.
+            frames = (frame for packet in container.demux(audio=0) for frame in decoder.decode(packet))
+            # Broadcasts change from stereo to mono and back within a film; a resampler does not.
+            for _, alike in groupby(frames, lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
+                resampler = integer_resampler("s16", "mono", SAMPLE_RATE)
+                for frame in chain(_long_frames(alike), (None,)):
                     pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(frame))
-            pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(None))
             start = _start(container.streams.audio[0])
             if container.streams.video:
                 start -= _start(container.streams.video[0])
@@ -42,6 +46,19 @@ def read_audio(path: Path) -> tuple[np.ndarray, float]:
         raise StageError(f"{path.name}: sound cannot be decoded after {seconds:.1f} s ({error.strerror})") from error
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
     return samples.astype(np.float32) / 32768.0, start
+
+
+def _long_frames(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    fifo = av.AudioFifo()
+    for frame in frames:
+        frame.pts = (
+            None  # Many containers have time stamps with jitter, which the queue and the resampler would refuse.
+        )
+        fifo.write(frame)
+        if fifo.samples >= SAMPLES_AT_ONCE:
+            yield fifo.read()
+    if rest := fifo.read():
+        yield rest
 
 
 def _start(stream: av.AudioStream | av.VideoStream) -> float:

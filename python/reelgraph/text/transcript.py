@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from dataclasses import replace
+from itertools import groupby, pairwise
 from typing import Any, Protocol
 
 from faster_whisper.transcribe import Segment
 
 LONGEST_PHRASE = 8
+SENTENCE_END = re.compile("[.!?\u2026][\"'\u201d\u2019)]*$")
+TITLES = {"mr.", "mrs.", "ms.", "dr.", "prof.", "st."}
 
 
 class Thresholds(Protocol):
@@ -18,6 +22,28 @@ class Thresholds(Protocol):
     log_probability_threshold: float
     compression_ratio_threshold: float
     repetition_limit: int
+
+
+def earlier(segment: Segment, seconds: float) -> Segment:
+    """Return a segment with its words ``seconds`` earlier."""
+    words = [replace(word, start=word.start - seconds, end=word.end - seconds) for word in segment.words or []]
+    return replace(segment, start=segment.start - seconds, end=segment.end - seconds, words=words)
+
+
+def sentences_of(segment: Segment) -> Iterator[Segment]:
+    """Yield a segment for each sentence: a window of a batch comes as one, however many people speak in it."""
+    words = segment.words or []
+    ends = [
+        number
+        for number, word in enumerate(words, start=1)
+        if SENTENCE_END.search(word.word) and word.word.strip().casefold() not in TITLES
+    ]
+    for first, last in pairwise(dict.fromkeys([0, *ends, len(words)])):
+        said = words[first:last]
+        text = "".join(word.word for word in said)
+        yield replace(segment, start=said[0].start, end=said[-1].end, text=text, words=said)
+    if not words:
+        yield segment
 
 
 def repeats_itself(items: Sequence[str], limit: int) -> bool:

@@ -6,9 +6,11 @@ import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from reelgraph.errors import StageError
 from reelgraph.graph.evaluate import find_checkout
+from reelgraph.text.yaml import parse_yaml
 
 
 def materials_of(episode: str) -> tuple[str, str]:
@@ -34,3 +36,15 @@ def build_stages(pipeline: str, episode: str, stages: Sequence[str]) -> dict[str
     if missing := [stage for stage, found in named.items() if len(found) != 1]:
         raise StageError(f"{pipeline}.{episode}: Nix named no output of {missing[0]}; is it a stage of this episode?")
     return {stage: found[0] for stage, found in named.items()}
+
+
+def overrides_of(pipeline: str, episode: str) -> Any:
+    """Return the corrections that the pipeline has for an episode, as their file says them; None where it has none."""
+    checkout = find_checkout()
+    attribute = f".#{pipeline}.episodes.{episode}.reviewed.needs.overrides"
+    text = "file: if file == null then null else builtins.readFile file"
+    command = [str(checkout.root / "nixw"), "eval", "--json", attribute, "--apply", text]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=checkout.root)
+    if finished.returncode:
+        raise StageError(f"{pipeline}.{episode}: its corrections cannot be found; what Nix says stands above")
+    return parse_yaml(json.loads(finished.stdout) or "[]", f"overrides of {episode}")

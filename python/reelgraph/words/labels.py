@@ -64,33 +64,38 @@ def check_labels(labels: Sequence[Mapping[str, Any]], episode: Episode) -> None:
 def match_labels(written: Mapping[str, Any], episode: Episode) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the clips' labels in the order of the clips, and the labels that no clip has taken.
 
-    A clip takes the surest match: by its id, then by frames, by seconds and by picture.
+    A clip takes the surest match: by its id, then by frames, by seconds, by the nearest picture. A text that more than
+    two labels bring is a StageError; one label may serve all clips of a shot.
     """
     found: dict[str, dict[str, Any]] = {}
     unmatched = []
-    order = ("clip", "start", "seconds", "picture")
-    for label in sorted(written["labels"], key=lambda label: next(i for i, key in enumerate(order) if key in label)):
-        clips, how, because = _clips_of(label, written, episode)
+    takers: dict[str, list[list[str]]] = defaultdict(list)
+    fits = [(label, *_clips_of(label, written, episode)) for label in written["labels"]]
+    for label, clips, how, because in sorted(fits, key=_sureness):
+        text = label["training_caption"]
         free = [(clip, distance) for clip, distance in clips if clip["id"] not in found]
         for clip, distance in free:
-            text = label["training_caption"]
             found[clip["id"]] = {"clip": clip["id"], "text": text, "matched": how, "distance": distance}
-        if not free:
+        if free:
+            takers[text].append([clip["id"] for clip, _ in free])
+        else:
             because = because if not clips else "its clip has a label that was matched more surely"
-            unmatched.append({"label": name_of(label), "text": label["training_caption"], "because": because})
+            unmatched.append({"label": name_of(label), "text": text, "because": because})
+    _check_repeats(takers)
     return [found[clip["id"]] for clip in episode.clips if clip["id"] in found], unmatched
 
 
-def check_repeats(labels: Sequence[Mapping[str, Any]]) -> None:
-    """Raise a StageError for a text that more than two labels bring; one by frames may serve all clips of a shot."""
-    same = defaultdict(list)
-    for label in labels:
-        if label["matched"] != "frames":
-            same[label["text"]].append(label["clip"])
-    for text, clips in same.items():
-        if len(clips) > MOST_CLIPS_OF_ONE_TEXT:
+def _sureness(fit: tuple[Mapping[str, Any], list[tuple[Mapping[str, Any], int | None]], str, str]) -> tuple[int, int]:
+    _, clips, how, _ = fit
+    return ("clip", "frames", "seconds", "picture").index(how), clips[0][1] or 0 if clips else 0
+
+
+def _check_repeats(takers: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    for text, groups in takers.items():
+        if len(groups) > MOST_CLIPS_OF_ONE_TEXT:
+            clips = ", ".join(clip for group in groups for clip in group)
             raise StageError(
-                f'labels give one text to {len(clips)} clips ({", ".join(clips)}: "{text[:60]}"), at most '
+                f'{len(groups)} labels give one text to their clips ({clips}: "{text[:60]}"), at most '
                 f"{MOST_CLIPS_OF_ONE_TEXT} may share one; say what differs"
             )
 
