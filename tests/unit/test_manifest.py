@@ -215,6 +215,32 @@ def test_bad_masters_are_refused_in_a_sentence(tmp_path: Path, film: Callable[..
     assert len(built.refused) == 5
 
 
+def test_a_master_that_may_not_be_read_is_refused(
+    tmp_path: Path, film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "masters"
+    folder.mkdir()
+    shutil.copyfile(film(SHOTS), folder / "IIW_205_Locked_EN.mp4")
+
+    # The tests may run as root, who may read everything.
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(av, "open", refuse)
+    assert one(folder).refused == ["IIW_205_Locked_EN.mp4: may not be read; change its permissions"]
+
+
+def test_a_master_that_is_not_the_manifests_is_not_added(checkout: Path, masters: Path) -> None:
+    assert reel("build", masters)[0] == 0
+    for file in masters.glob("IIW_*"):
+        with file.open("r+b") as stream:
+            stream.seek(-1, os.SEEK_END)
+            stream.write(b"?")
+    status, said = reel("ingest", masters)
+    assert (status, said.count("SHA-256 is"), said.count("restore the master")) == (1, 3, 3), said
+    assert store.status(manifest(checkout)["episodes"]).missing == ["iiw-101", "iiw-101-fr", "iiw-102"]
+
+
 def test_accents_are_one_name_however_they_are_spelt(tmp_path: Path, film: Callable[..., Path]) -> None:
     folder = tmp_path / "masters"
     folder.mkdir()
