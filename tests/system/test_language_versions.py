@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import nixw, output_paths
 from language_versions import CARD_FRAMES, Version, write_version
+from real_nix import nixw, output_paths
 
 from reelgraph.files import read_json
 from reelgraph.stage import Stage
