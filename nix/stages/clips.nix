@@ -15,6 +15,7 @@
     "cut-overrides"
   ];
   modules = [
+    "media/ahead.py"
     "media/clip_file.py"
     "media/encode.py"
     "media/frames.py"

@@ -1,5 +1,9 @@
 """How fast clips are cut in one pass, beside the ffmpeg program called once a clip with the same encoder settings.
 
+Both write the same clips and their first frames. Ours also reads every clip back, decodes the frames between clips, and
+scales so that every processor gives the same bytes; ffmpeg seeks, so it decodes no more than from the key frame before
+a clip, and scales as it does by default.
+
 ./nixw run .#bench -- clips FILM [--rounds 2] [--ffmpeg PROGRAM]
 
 The programs take turns. On a busy machine only processor seconds say something.
@@ -15,6 +19,8 @@ from pathlib import Path
 
 from child import Cost, run, stage
 from shots import PROBE, SHOTS
+
+from reelgraph.media.encode import ENCODER_THREADS
 
 CLIPS = {
     "fps": 24,
@@ -48,24 +54,12 @@ def ffmpeg(tool: str, film: Path, clips: dict, fps: float, folder: Path) -> Cost
     size = f"{CLIPS['width']}:{CLIPS['height']}"
     fit = f"scale={size}:force_original_aspect_ratio=increase:flags=bicubic,crop={size},fps={CLIPS['fps']}"
     calls = []
+    encoder = ["-c:v", "libx264", "-crf", CLIPS["crf"], "-preset", CLIPS["preset"], "-bf", 0]
+    encoder += ["-threads", ENCODER_THREADS, "-x264-params", "cpu-independent=1", "-flags", "+bitexact"]
     for clip in clips["clips"]:
         at, out = clip["start"] / fps, folder / f"{clip['id']}.mp4"
-        command = [
-            tool,
-            "-v",
-            "error",
-            "-y",
-            "-ss",
-            f"{at:.6f}",
-            "-i",
-            film,
-            "-vf",
-            fit,
-            "-frames:v",
-            clip["frames"],
-            "-an",
-        ]
-        command += ["-c:v", "libx264", "-crf", CLIPS["crf"], "-preset", CLIPS["preset"], "-bf", 0, "-threads", 2, out]
+        command = [tool, "-v", "error", "-y", "-ss", f"{at:.6f}", "-i", film]
+        command += ["-vf", fit, "-frames:v", clip["frames"], "-an", *encoder, out]
         command += ["-map", "0:v", "-vf", fit, "-frames:v", 1, out.with_suffix(".png")]
         calls.append(run(command))
     seconds, processor = sum(call.seconds for call in calls), sum(call.processor for call in calls)

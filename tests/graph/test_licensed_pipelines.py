@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation import ROOT, EvaluationError, evaluate
+from evaluation import EvaluationError, evaluate
+from made_manifest import MANIFEST, STAGES, episode, lock_models, put_bible, put_manifest
 
 from reelgraph.stage import validate
-
-MANIFEST = "materials/training-data/iiw_english_source_manifest.json"
-
-
-def episode(number: int, language: str = "en", **by_hand: Any) -> dict[str, Any]:
-    name = f"iiw-{number}" + ("" if language == "en" else f"-{language}")
-    return {
-        "id": name,
-        "production": str(number),
-        "title": f"Episode {number}",
-        "language": language,
-        "canonical": language == "en",
-        "bible_episode": None,
-        "file": f"{name}.mov",
-        "suffix": ".mov",
-        "bytes": 1,
-        "sha256": hashlib.sha256(name.encode()).hexdigest(),
-        "streams": [],
-        "by_hand": by_hand,
-    }
 
 
 @pytest.fixture
@@ -39,25 +19,9 @@ def licensed(checkout: Path, made_up_work: dict[str, Any]) -> Callable[..., Path
     """Return a function that puts a manifest of some episodes into a checkout."""
 
     def put(*episodes: dict[str, Any], smoke: tuple[str, ...] = ()) -> Path:
-        (checkout / "materials/licences/works/iiw.json").write_text(json.dumps(made_up_work))
-        whole = {"series": "iiw", "language": "en", "work": "iiw", "smoke_subset": smoke, "episodes": episodes}
-        (checkout / MANIFEST).parent.mkdir(parents=True, exist_ok=True)
-        (checkout / MANIFEST).write_text(json.dumps(whole))
-        return checkout
+        return put_manifest(checkout, made_up_work, episodes, smoke)
 
     return put
-
-
-def lock_models(checkout: Path) -> None:
-    """Give the models of the licensed pipelines locks of made-up files."""
-    for name in ("whisper-large-v3-turbo", "qwen25-omni-7b", "qwen25-vl-7b", "wan22-ti2v-5b"):
-        place = checkout / f"materials/models/{name}.json"
-        model = json.loads(place.read_text())
-        digest = hashlib.sha256(name.encode()).hexdigest()
-        files = [
-            {"path": f"{role}/{role}.bin", "role": role, "size": 1, "sha256": digest} for role in sorted(model["roles"])
-        ]
-        place.write_text(json.dumps({**model, "revision": "0" * 40, "files": files}))
 
 
 CLIPS = "builtins.mapAttrs (_: chain: chain.clips.drvPath)"
@@ -82,6 +46,44 @@ def test_another_master_changes_its_own_episode_and_no_other(licensed: Callable[
     episodes[4]["sha256"] = "0" * 64
     after = evaluate(licensed(*episodes), "iiw.episodes", CLIPS)
     assert [name for name in before if before[name] != after[name]] == ["iiw-105"]
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> dict[str, set[str]]:
+    """Return the stages whose derivations differ, by what they are about."""
+    assert before.keys() == after.keys()
+    found: dict[str, set[str]] = {}
+    for name in before:
+        if before[name] != after[name]:
+            about, _, stage = name.rpartition("/")
+            found.setdefault(about, set()).add(stage)
+    return found
+
+
+def test_another_master_rebuilds_its_chain_and_what_joins_it_and_nothing_else(licensed: Callable[..., Path]) -> None:
+    episodes = [*(episode(number) for number in range(101, 113)), episode(103, "fr")]
+    checkout = licensed(*episodes)
+    lock_models(checkout)
+    put_bible(checkout)
+    before = evaluate(checkout, "iiw", STAGES)
+    stages: dict[str, set[str]] = {}
+    for name in before:
+        stages.setdefault(name.rpartition("/")[0], set()).add(name.rpartition("/")[2])
+
+    episodes[4]["sha256"] = "0" * 64
+    found = changed(before, evaluate(licensed(*episodes), "iiw", STAGES))
+    # All of its chain but what is cut out of the bible, and all that is made of every episode but the bible itself.
+    own, joined = found.pop("iiw-105"), found.pop("iiw")
+    assert own == stages["iiw-105"] - {"episode-bible", "episode-names"}
+    assert joined == stages["iiw"] - {"bible"}
+    assert {"clips", "caption", "reviewed", "wan22-latents", "texts", "fingerprints", "contact-sheet"} <= own
+    assert {"variants", "wan22-package", "wan22-plan", "checkpoint", "samples", "report", "bundle"} <= joined
+    segments = [about for about in stages if about.startswith("iiw-segment-")]
+    assert found == {about: stages[about] for about in segments} and segments
+
+    # One that is compared and not trained on: of all that joins, the comparison alone.
+    episodes[4]["sha256"], episodes[-1]["sha256"] = episode(105)["sha256"], "0" * 64
+    found = changed(before, evaluate(licensed(*episodes), "iiw", STAGES))
+    assert found == {"iiw-103-fr": {"source", "shot-votes", "shots", "texts", "fingerprints"}, "iiw": {"variants"}}
 
 
 def test_a_variant_is_trained_on_only_with_a_verdict(licensed: Callable[..., Path]) -> None:
@@ -121,7 +123,7 @@ def test_the_whole_chain_evaluates_with_parameters_that_its_stages_take(
 ) -> None:
     checkout = licensed(episode(101), episode(102, bible_episode="7"), episode(101, "fr"), smoke=("iiw-102",))
     lock_models(checkout)
-    (checkout / "materials/training-data/bible.yaml").write_text((ROOT / "materials/smoke/bible.yaml").read_text())
+    put_bible(checkout)
     whole = evaluate(
         checkout, pipeline, "p: { graph = p.graph; ends = map (x: x.drvPath) [ p.bundle p.variants p.dataset.wan22 ]; }"
     )
@@ -194,7 +196,7 @@ def test_ltx2_on_the_licensed_masters_has_clips_with_sound_and_is_refused_at_its
 ) -> None:
     checkout = licensed(episode(101), episode(102))
     lock_models(checkout)
-    (checkout / "materials/training-data/bible.yaml").write_text((ROOT / "materials/smoke/bible.yaml").read_text())
+    put_bible(checkout)
     assert evaluate(checkout, "iiw-ltx2.episodes", CLIPS) == evaluate(checkout, "iiw.episodes", CLIPS)
     sound = evaluate(checkout, "iiw-ltx2.episodes", "builtins.mapAttrs (_: chain: chain.clip-sound.kind)")
     assert sound == {"iiw-101": "clip-sound", "iiw-102": "clip-sound"}

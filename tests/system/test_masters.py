@@ -120,10 +120,7 @@ def test_masters_become_clips_and_are_forgotten(licensed: Licensed) -> None:
 
     # Another master for one episode: its chain is built again, the other's is not.
     write_film(licensed.masters / f"TST_{FIRST}_Circles_EN.mp4", [("moving", 50), ("moving", 60)], size=(832, 480))
-    assert (
-        "the manifest says" in licensed.reel("ingest", licensed.masters)[1]
-        or licensed.reel("status", licensed.masters)[0] == 1
-    )
+    assert licensed.reel("status", licensed.masters)[0] == 1
     assert licensed.reel("build", licensed.masters)[0] == 0
     assert licensed.reel("ingest", licensed.masters)[0] == 0
     rebuilt = licensed.build(f"iiw.episodes.tst-{FIRST}.clips")

@@ -27,6 +27,8 @@ from reelgraph.manifest.build import bible_episode, build
 from reelgraph.manifest.guard import install_hook, media_among
 from reelgraph.manifest.hashes import Hashes
 from reelgraph.manifest.names import episode_id, read_patterns
+from reelgraph.media.overrides import read_overrides
+from reelgraph.stage import validate
 
 ROOT = Path(__file__).parents[2]
 PATTERNS = ROOT / "materials/training-data/name-patterns.json"
@@ -213,6 +215,32 @@ def test_bad_masters_are_refused_in_a_sentence(tmp_path: Path, film: Callable[..
     assert len(built.refused) == 5
 
 
+def test_a_master_that_may_not_be_read_is_refused(
+    tmp_path: Path, film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "masters"
+    folder.mkdir()
+    shutil.copyfile(film(SHOTS), folder / "IIW_205_Locked_EN.mp4")
+
+    # The tests may run as root, who may read everything.
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(av, "open", refuse)
+    assert one(folder).refused == ["IIW_205_Locked_EN.mp4: may not be read; change its permissions"]
+
+
+def test_a_master_that_is_not_the_manifests_is_not_added(checkout: Path, masters: Path) -> None:
+    assert reel("build", masters)[0] == 0
+    for file in masters.glob("IIW_*"):
+        with file.open("r+b") as stream:
+            stream.seek(-1, os.SEEK_END)
+            stream.write(b"?")
+    status, said = reel("ingest", masters)
+    assert (status, said.count("SHA-256 is"), said.count("restore the master")) == (1, 3, 3), said
+    assert store.status(manifest(checkout)["episodes"]).missing == ["iiw-101", "iiw-101-fr", "iiw-102"]
+
+
 def test_accents_are_one_name_however_they_are_spelt(tmp_path: Path, film: Callable[..., Path]) -> None:
     folder = tmp_path / "masters"
     folder.mkdir()
@@ -220,6 +248,21 @@ def test_accents_are_one_name_however_they_are_spelt(tmp_path: Path, film: Calla
     (episode,) = one(folder).episodes
     assert (episode["title"], episode["id"]) == ("L'été des écureuils", "iiw-301-fr")
     assert store.store_name(episode) == "reel-master-iiw-301-fr.mp4"
+    # It is found again under its own spelling, and in a copy of the folder that another system spelt otherwise.
+    hashes = Hashes(tmp_path / "hashes.jsonl")
+    assert store.status([episode], folder, hashes).altered == {}
+    (spelt,) = folder.iterdir()
+    spelt.rename(folder / "IIW_301_L'\u00e9t\u00e9 des \u00e9cureuils_FR.mp4")
+    hashes.read(folder / "IIW_301_L'\u00e9t\u00e9 des \u00e9cureuils_FR.mp4")
+    assert store.status([episode], folder, hashes).altered == {}
+    assert store.status([episode], tmp_path, hashes).altered == {"iiw-301-fr": "is not in the folder"}
+
+
+def test_a_name_in_another_encoding_is_refused(tmp_path: Path, film: Callable[..., Path]) -> None:
+    folder = tmp_path / "masters"
+    folder.mkdir()
+    shutil.copyfile(film(SHOTS), os.fsencode(folder) + "/IIW_301_L'été_FR.mp4".encode("latin-1"))
+    assert one(folder).refused == ["IIW_301_L'?t?_FR.mp4: its name, or its folder's, is not UTF-8; rename it"]
 
 
 def test_a_variable_rate_and_its_streams_are_noted(tmp_path: Path) -> None:
@@ -269,6 +312,51 @@ def test_a_manifest_that_contradicts_itself_is_refused(checkout: Path, masters: 
         assert (status, sentence in said) == (1, True), said
     write_json(place, whole)
     assert reel("validate")[0] == 0
+
+
+def compared(sha256: dict[str, str], *recurring: tuple[tuple[str, int, int], ...]) -> dict[str, Any]:
+    """Return variants.json of masters in which each group of (episode, start, end) recurs."""
+    told = {"title": "t", "language": "en", "text": [], "text_language": None}
+    groups = [[dict(zip(("episode", "start", "end"), span, strict=True)) for span in group] for group in recurring]
+    found = {
+        "episodes": {name: {**told, "sha256": digest} for name, digest in sha256.items()},
+        "pairs": [],
+        "nothing_alike": 0,
+        "recurring": [{"keep": first, "drop": others} for first, *others in groups],
+    }
+    validate(found, "variants", "variants.json")
+    return found
+
+
+def test_what_recurs_is_kept_in_one_episode_that_is_trained_on(checkout: Path, masters: Path) -> None:
+    shutil.copyfile(masters / "IIW_102_Rain_EN.mkv", masters / "IIW_103_Snow_EN.mkv")
+    with (masters / "IIW_103_Snow_EN.mkv").open("ab") as file:
+        file.write(bytes(9))
+    assert reel("build", masters)[0] == 0
+    sha256 = {episode["id"]: episode["sha256"] for episode in manifest(checkout)["episodes"]}
+    assert list(sha256) == ["iiw-101", "iiw-101-fr", "iiw-102", "iiw-103"]
+    result, cuts = checkout / "variants.json", checkout / "materials/training-data/cuts"
+    opening = (("iiw-101-fr", 0, 9), ("iiw-101", 0, 9), ("iiw-102", 1, 10), ("iiw-103", 2, 11))
+    write_json(result, compared(sha256, opening, (("iiw-102", 0, 11), ("iiw-101-fr", 0, 11))))
+    by_hand = {"start": 0, "end": 20, "why": "a hair in the gate"}
+    cuts.mkdir()
+    write_json(cuts / "iiw-103.json", {"sha256": sha256["iiw-103"], "boundaries": [], "keep": [], "drop": [by_hand]})
+
+    status, said = reel("keep-once", result)
+    assert (status, "iiw-102.json: 1 added" in said, "iiw-103.json: 0 added" in said) == (0, True, True), said
+    # The French master is not trained on, so that it keeps nothing, and loses nothing either.
+    assert sorted(file.name for file in cuts.iterdir()) == ["iiw-102.json", "iiw-103.json"]
+    written = read_json(cuts / "iiw-102.json")
+    assert written["drop"] == [{"start": 1, "end": 10, "why": "recurs, and is kept in iiw-101"}]
+    assert read_overrides(cuts / "iiw-102.json", sha256["iiw-102"]) == written
+    assert read_json(cuts / "iiw-103.json")["drop"] == [by_hand]
+    before = {file.name: file.read_bytes() for file in cuts.iterdir()}
+    assert reel("keep-once", result)[0] == 0
+    assert {file.name: file.read_bytes() for file in cuts.iterdir()} == before
+
+    write_json(result, compared({**sha256, "iiw-102": "0" * 64}, opening))
+    status, said = reel("keep-once", result)
+    assert (status, "iiw-102: another master was compared than the manifest names" in said) == (1, True), said
 
 
 def test_without_a_manifest_the_command_says_how_to_make_one(checkout: Path) -> None:
@@ -364,7 +452,7 @@ def test_this_checkout_holds_no_media() -> None:
     assert media_among(ROOT / name for name in listed.split("\0") if name) == []
 
 
-@pytest.mark.parametrize("command", ["build", "validate", "ingest", "status", "forget", "guard"])
+@pytest.mark.parametrize("command", ["build", "validate", "ingest", "status", "keep-once", "forget", "guard"])
 def test_help_fits_a_screen_and_shows_an_example(command: str) -> None:
     status, said = reel(command, "--help")
     assert (status, "Example: reel manifest" in said, len(said.splitlines()) < 30) == (0, True, True)

@@ -208,7 +208,8 @@ def made_up(random: np.random.Generator, plan: Sequence[bytes], noise: int) -> d
         code = np.packbits(bits).tobytes().hex()
         shots_found.append({"start": at * 48, "end": at * 48 + 48, "pdq": [code]})
     sound = {"seconds": 0.25, "signs": random.integers(0, 1 << 16, len(plan) * 8).tolist()}
-    return {"title": "t", "language": "en", "fps": 24.0, "frames": len(plan) * 48, "shots": shots_found, "sound": sound}
+    told = {"sha256": "0" * 64, "title": "t", "language": "en", "fps": 24.0, "frames": len(plan) * 48}
+    return {**told, "shots": shots_found, "sound": sound}
 
 
 def test_a_hundred_episodes_with_their_variants_are_told_apart(run_stage: Callable[..., Path], tmp_path: Path) -> None:

@@ -167,6 +167,28 @@ def status(folder: Path | None, file: Path | None, as_json: bool) -> None:
     sys.exit(1 if found.missing or found.altered else 0)
 
 
+@command.command(name="keep-once")
+@click.argument("variants", type=click.Path(path_type=Path, exists=True))
+@FILE
+def keep_once(variants: Path, file: Path | None) -> None:
+    """Drop the openings and endings that VARIANTS, the output of .#iiw.variants, found in several episodes.
+
+    The first episode that is trained on keeps each; in the others its frames become a `drop` of their cut corrections,
+    where a person may change them.
+
+    Example: reel manifest keep-once result
+    """
+    from reelgraph.files import read_json
+    from reelgraph.manifest import recurring
+    from reelgraph.manifest.document import MANIFEST, read_manifest
+
+    place = _paths(file)[0]
+    found = read_json(variants / "variants.json" if variants.is_dir() else variants)
+    folder = place.parents[len(MANIFEST.parts) - 1] / recurring.CUTS
+    for name, count in recurring.keep_once(found, read_manifest(place), folder).items():
+        print(f"{folder / name}.json: {count} added")
+
+
 @command.command()
 @click.argument("episode")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")

@@ -40,7 +40,9 @@ class Patterns:
         return not path.name.startswith(".") and not any(pattern.search(path.name) for pattern in self.ignored)
 
     def read(self, path: Path) -> Name:
-        """Return what a file's name says; a name of no known pattern or suffix raises a StageError."""
+        """Return what a file's name says; one of no known pattern or suffix, or not in UTF-8, raises a StageError."""
+        if (plain := str(path).encode(errors="replace").decode()) != str(path):
+            raise StageError(f"{Path(plain).name}: its name, or its folder's, is not UTF-8; rename it")
         if path.suffix.lower() not in self.suffixes:
             raise StageError(
                 f"{path.name}: its ending is not one of a master ({', '.join(self.suffixes)}); "

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,9 +52,15 @@ def status(episodes: Iterable[Episode], folder: Path | None = None, hashes: Hash
     held = {path for (path,) in Store().query("select path from ValidPaths where path like '%-reel-master-%'")}
     for episode in episodes:
         (result.present if str(store_path(episode)) in held else result.missing).append(episode["id"])
-        if folder is not None and (why := _difference(folder / episode["file"], episode, hashes or Hashes())):
+        if folder is not None and (why := _difference(_located(folder, episode), episode, hashes or Hashes())):
             result.altered[episode["id"]] = why
     return result
+
+
+def _located(folder: Path, episode: Episode) -> Path:
+    """Return where a master lies: an accent in its name may be a letter there, or a letter and a mark."""
+    spelt = [folder / unicodedata.normalize(form, episode["file"]) for form in ("NFC", "NFD")]
+    return next((path for path in spelt if path.exists()), spelt[0])
 
 
 def _difference(file: Path, episode: Episode, hashes: Hashes) -> str | None:
@@ -76,7 +83,7 @@ def ingest(
         path = store_path(episode)
         if nix.missing_paths([path]):
             try:
-                _add(folder / episode["file"], episode, path, hashes, on_bytes)
+                _add(_located(folder, episode), episode, path, hashes, on_bytes)
             except StageError as error:
                 refused.append(str(error))
                 continue

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
+from reelgraph.media.ahead import ahead
 from reelgraph.media.clip_file import ClipFormat, write_clip, write_first_frame
 from reelgraph.media.frames import (
     cover_and_crop,
@@ -31,6 +35,7 @@ from reelgraph.stage import Stage
 
 SIDE_MULTIPLE = 32  # of the models' video autoencoders
 FRAME_STEP = 8  # LTX-2 needs 8n + 1 frames; Wan, which needs 4n + 1, takes them too
+PICTURES_AHEAD = 32  # so that there is work while the encoder empties itself at the end of a clip
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,17 @@ def tally(rejects: Iterable[Reject]) -> str:
     return ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
 
 
+def pictures(
+    master: Path, like: VideoStream, total: int, clips: Sequence[Clip], size: tuple[int, int]
+) -> Iterator[VideoFrame]:
+    """Yield the pictures of all ``clips``, one after the other, ``size`` (width, height) each, from one pass."""
+    fit = picture_filter(like, *cover_and_crop(like, *size))
+    frames = enumerate(track(decoded_frames(master, total), "clips", total, "frame"))
+    yield from map(fit, pick(frames, chain.from_iterable(clip.frames for clip in clips)))
+    for _ in frames:
+        pass  # Decoding to the end finds out whether frames are missing there.
+
+
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write clips.json, clips/ and first_frames/."""
     check(parameters)
@@ -138,16 +154,15 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     limits = parameters.tag_repeats, parameters.tag_blur_percentile
     form = ClipFormat(**{field.name: getattr(parameters, field.name) for field in fields(ClipFormat)})
     rows = []
-    frames = enumerate(track(decoded_frames(master, total), "clips", total, "frame"))
-    # A clip is read back while the next one is encoded, and no more than one waits.
+    # Pictures are made and the clip before is read back while a clip is encoded; no more than one waits to be read.
     with open_media(master) as container, ThreadPoolExecutor(1) as reader:
         reading: list[Future[None]] = []
         like = video_stream(container, master)
-        fit = picture_filter(like, *cover_and_crop(like, parameters.width, parameters.height))
+        shown = ahead(pictures(master, like, total, clips, (form.width, form.height)), PICTURES_AHEAD)
         for clip in clips:
             name = f"{probe['sha256'][:12]}-{clip.start:06d}-{clip.end:06d}"
             row = {"id": name, "file": f"clips/{name}.mp4", "first_frame": f"first_frames/{name}.png"}
-            write_clip(out / row["file"], map(fit, pick(frames, clip.frames)), form, like)
+            write_clip(out / row["file"], islice(shown, len(clip.frames)), form, like)
             for earlier in reading:
                 earlier.result()
             reading = [
@@ -157,8 +172,8 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             rows.append({**row, **place, **look.describe(clip.start, clip.end, samples, logo, *limits)})
         for last in reading:
             last.result()
-    for _ in frames:
-        pass  # Decoding to the end finds out whether frames are missing there.
+        for _ in shown:
+            pass
     size = {"fps": parameters.fps, "width": parameters.width, "height": parameters.height}
     write_json(out / "clips.json", {**size, "frames": total, "clips": rows, "rejects": list(map(asdict, rejects))})
 

@@ -75,6 +75,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     write_json(
         out / "fingerprints.json",
         {
+            "sha256": probe["sha256"],
             "title": probe["title"],
             "language": probe["language"],
             "fps": found["fps"],

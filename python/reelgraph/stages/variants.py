@@ -70,6 +70,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         read = titles(samples, parameters.title_seconds * episode["fps"])
         guess = identifier.classify(" ".join(read).lower())[0] if read else None
         described[name] = {
+            "sha256": episode["sha256"],
             "title": episode["title"],
             "language": episode["language"],
             "text": read,
