@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from real_nix import nixw
+from conftest import nixw
 from reel import copy_checkout, reel_json
 
 EPISODE = "big-buck-bunny-excerpt"
@@ -56,7 +56,8 @@ def add_comment(checkout: Path) -> None:
     script.write_text(f"{script.read_text()}\n# {WORD}\n")
 
 
-# Of this run alone, so that nothing of them is built yet; other tests seed the shared generator.
+# Every run makes edits that no run before it made, so that nothing of them is built yet.
+# Other tests seed the shared generator.
 DRAW = random.SystemRandom()
 WORD = "".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=8))
 # Nix 2.8 keeps six digits of a number.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
 from reelgraph.graph.changes import Change, input_changes, nearness, own_changes, parameter_changes
 from reelgraph.graph.derivation import Derivation
 from reelgraph.graph.durations import Durations, find_trainings
-from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_derivations
+from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_sources
 from reelgraph.graph.prices import CENT, Price
 from reelgraph.graph.state import StageState, State, find_states
 from reelgraph.graph.store import Store
@@ -40,7 +41,7 @@ _TOLD_FIRST = (
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from ``seconds_from``.
+    """One stage of a plan.
 
     ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is; ``stays`` says whether
     what comes out is expected to be as before.
@@ -56,12 +57,33 @@ class StagePlan:
     waits_for: tuple[str, ...]
     expected: str
     stays: bool
-    seconds: float | None
-    seconds_from: str
-    cost: Decimal | None
     output: str | None
     hash: str | None
     size: int | None
+    estimate: Callable[[], tuple[float | None, str]]
+    price: Price | None
+
+    @cached_property
+    def _time(self) -> tuple[float | None, str]:
+        # Read when asked for: a thousand episodes have more logs than anybody looks at.
+        return self.estimate()
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took if it is built, and will probably take else; None if nothing is known."""
+        return self._time[0]
+
+    @property
+    def seconds_from(self) -> str:
+        """What ``seconds`` rest on, or ""."""
+        return self._time[1]
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What building it costs on a builder; None if it is built, is built here, or nobody knows."""
+        if self.price is None or self.state == State.BUILT or self.where == LOCAL or self.seconds is None:
+            return None
+        return self.price.cost(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -183,28 +205,25 @@ def _stage_plan(
 ) -> StagePlan:
     stage = state.stage
     where = machines.where(stage.derivation.system, stage.features) if machines else LOCAL
-    seconds, source = durations.estimate(state)
-    pending = state.state != State.BUILT
     expected, stays = _expected(state, changes, earlier)
-    plan = StagePlan(
+    told = tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind))))
+    return StagePlan(
         name=stage.name,
         stage=stage.stage,
         kind=stage.kind,
         state=state.state,
         where=where,
-        why=(),
-        changes=tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind)))),
+        why=(*(change.sentence for change in told), *_circumstances(state, where, expected, earlier, durations.store)),
+        changes=told,
         waits_for=state.waits_for,
         expected=expected,
         stays=stays,
-        seconds=seconds,
-        seconds_from=source,
-        cost=price.cost(seconds) if price and seconds is not None and pending and where != LOCAL else None,
         output=state.output.path if state.output else None,
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
+        estimate=partial(durations.estimate, state),
+        price=price,
     )
-    return replace(plan, why=tuple(_sentences(plan, state, earlier, durations.store)))
 
 
 def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> tuple[str, bool]:
@@ -217,20 +236,22 @@ def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str
     return ("cut-off", True) if inputs_stay else ("rebuild", False)
 
 
-def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan], store: Store) -> Iterable[str]:
-    yield from (change.sentence for change in plan.changes)
-    if plan.state == State.BUILT:
+def _circumstances(
+    state: StageState, where: str, expected: str, earlier: Mapping[str, StagePlan], store: Store
+) -> Iterable[str]:
+    """Yield why a stage is not built but for what changed in it."""
+    if state.state == State.BUILT:
         return
-    if plan.where == NOWHERE:
+    if where == NOWHERE:
         features = ", ".join(sorted(state.stage.features))
         yield f"needs a builder with {features}, and none is registered; see docs/builder.md"
-    if plan.waits_for:
-        names = some(_nearest(plan.waits_for, earlier), _MOST_NAMED)
+    if state.waits_for:
+        names = some(_nearest(state.waits_for, earlier), _MOST_NAMED)
         after = {
             "cut-off": "probably cut off: they should come out the same",
             "rebuild": "cut off if they come out the same",
         }
-        yield f"waits for {names}" + (f"; {after[plan.expected]}" if plan.state == State.UNKNOWN else "")
+        yield f"waits for {names}" + (f"; {after[expected]}" if state.state == State.UNKNOWN else "")
     elif state.drv and store.seconds(state.drv) is not None:
         yield "its output is no longer in the store"
     elif state.last is None:
@@ -305,7 +326,7 @@ def _as_built(state: StageState, record: Mapping[str, Any], store: Store) -> Der
     """Return the build in this store with a record's parameters and content; of several that most like the present."""
     found = [
         derivation
-        for derivation in store.built(state.stage.attributes["name"])
+        for derivation in store.built(state.stage.build_name)
         if derivation.attributes["parameters"] == record["parameters"]
         and content_hash(store.file(store.realisations[derivation.realisation()].path)) == record["content"]
     ]
@@ -333,7 +354,7 @@ def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], store
         if not store.file(code).exists() or not store.file(builder).exists()
     ]
     if missing:
-        write_derivations(checkout, graph, missing)
+        write_sources(checkout, graph, missing)
 
 
 def _seconds(stages: Iterable[StagePlan]) -> float:
