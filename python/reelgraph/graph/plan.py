@@ -18,6 +18,7 @@ from reelgraph.graph.changes import Change, input_changes, nearness, own_changes
 from reelgraph.graph.derivation import Derivation
 from reelgraph.graph.durations import Durations, find_trainings
 from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_sources
+from reelgraph.graph.expect import CUT_OFF, REBUILD, Expectation, expect
 from reelgraph.graph.prices import CENT, Price
 from reelgraph.graph.state import StageState, State, find_states
 from reelgraph.graph.store import Store
@@ -43,8 +44,7 @@ _TOLD_FIRST = (
 class StagePlan:
     """One stage of a plan.
 
-    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is; ``stays`` says whether
-    what comes out is expected to be as before.
+    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is.
     """
 
     name: str
@@ -56,7 +56,6 @@ class StagePlan:
     changes: tuple[Change, ...]
     waits_for: tuple[str, ...]
     expected: str
-    stays: bool
     output: str | None
     hash: str | None
     size: int | None
@@ -143,8 +142,11 @@ def make_plan(
         machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
         durations = Durations(store, states, find_trainings(graph, states, store), step_seconds)
         plans: dict[str, StagePlan] = {}
+        expectations: dict[str, Expectation] = {}
         for name, state in states.items():
-            plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
+            changes = explain(state)
+            expectations[name] = expect(state, changes, expectations, store)
+            plans[name] = _stage_plan(state, changes, expectations[name].outcome, plans, machines, durations, price)
         return Plan(graph, plans, price)
 
 
@@ -198,6 +200,7 @@ def _all_is_kept() -> Iterator[None]:
 def _stage_plan(
     state: StageState,
     changes: Sequence[Change],
+    expected: str,
     earlier: Mapping[str, StagePlan],
     machines: Machines | None,
     durations: Durations,
@@ -205,7 +208,6 @@ def _stage_plan(
 ) -> StagePlan:
     stage = state.stage
     where = machines.where(stage.derivation.system, stage.features) if machines else LOCAL
-    expected, stays = _expected(state, changes, earlier)
     told = tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind))))
     return StagePlan(
         name=stage.name,
@@ -217,23 +219,12 @@ def _stage_plan(
         changes=told,
         waits_for=state.waits_for,
         expected=expected,
-        stays=stays,
         output=state.output.path if state.output else None,
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
         estimate=partial(durations.estimate, state),
         price=price,
     )
-
-
-def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> tuple[str, bool]:
-    """Return what will probably happen to a stage, and whether its output will be as before."""
-    if state.state == State.BUILT:
-        return "", True
-    inputs_stay = all(earlier[name].stays for name in state.waits_for)
-    if state.state == State.TO_BUILD:
-        return "rebuild", inputs_stay and bool(changes) and all(change.is_silent for change in changes)
-    return ("cut-off", True) if inputs_stay else ("rebuild", False)
 
 
 def _circumstances(
@@ -248,8 +239,8 @@ def _circumstances(
     if state.waits_for:
         names = some(_nearest(state.waits_for, earlier), _MOST_NAMED)
         after = {
-            "cut-off": "probably cut off: they should come out the same",
-            "rebuild": "cut off if they come out the same",
+            CUT_OFF: "probably cut off: they should come out the same",
+            REBUILD: "cut off if they come out the same",
         }
         yield f"waits for {names}" + (f"; {after[expected]}" if state.state == State.UNKNOWN else "")
     elif state.drv and store.seconds(state.drv) is not None:
