@@ -97,7 +97,8 @@ EDITS = {
             (r"trim_frames = \d+;", "trim_frames = 3;"),
             (r"repeat_change = 0.1\d*", "repeat_change = 0.1NUMBER"),
         ),
-        f"smoke.episodes.{EPISODE}.reviewed",
+        # Further on somebody has to write labels for the new clips.
+        f"smoke.episodes.{EPISODE}.clips",
         f"{EPISODE}/clips",
         ("parameter repeat_change: ",),
     ),
@@ -108,7 +109,7 @@ EDITS = {
             # A short training shows as much as a long one.
             (r"dataset_repeat = \d+;", "dataset_repeat = 2;"),
         ),
-        "smoke.checkpoint",
+        "smoke.segments.0",
         "smoke/wan22-plan",
         ("parameter warmup_steps: ",),
     ),
@@ -122,7 +123,7 @@ EDITS = {
     ),
     "a master": Edit(
         replace(PIPELINE, (r"end_seconds = [\d.]+;", "end_seconds = 229.NUMBER;")),
-        f"smoke.episodes.{EPISODE}.shots",
+        f"smoke.episodes.{EPISODE}.source",
         f"{EPISODE}/excerpt",
         ("parameter end_seconds: ",),
     ),
