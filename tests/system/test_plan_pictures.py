@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
 from PIL import Image
 from reel import copy_checkout, plant_stage, reel
 
@@ -39,15 +38,6 @@ OVERLAPPING = """
 })"""
 UNREADABLE = """
 [...document.querySelectorAll('.reel-graph text')].filter(text => text.getBoundingClientRect().height < 8).length"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless browser."""
-    folder = tmp_path_factory.mktemp("browser")
-    browser = Browser(find_chromium(folder), folder / "profile")
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

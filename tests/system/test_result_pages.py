@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
 from PIL import Image, ImageDraw
 from reel import reel
 from safetensors.numpy import save_file
@@ -64,15 +64,6 @@ FROM_ELSEWHERE = """
 UNSEEN_MEDIA = """
 [...document.images].filter(image => !image.naturalWidth).map(image => image.src)
   .concat([...document.querySelectorAll('video')].filter(video => video.error || !video.videoWidth).map(v => v.src))"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless browser."""
-    folder = tmp_path_factory.mktemp("browser")
-    browser = Browser(find_chromium(folder), folder / "profile")
-    yield browser
-    browser.close()
 
 
 def difference(number: int) -> Difference:
