@@ -93,3 +93,14 @@ def test_an_edit_of_another_kind_in_between_does_not_mislead(made: MadeStore) ->
     made.build("set/package", {"metadata.json": "{}"})
     expected = {BIBLE: "rebuild", SCENES: "rebuild", CAPTION: "rebuild", "set/package": "cut-off"}
     assert edit(made, "dark fur") == expected
+
+
+def test_an_edit_that_other_code_followed_is_passed_over_for_one_that_this_code_did(made: MadeStore) -> None:
+    edit(made, "light fur")
+    build(made, "light fur", SAME)
+    made.put(MadeStage(BIBLE, {"text": "grey fur"}))
+    made.put(MadeStage(SCENES, {"bible": BIBLE}, {"length": 3}, code={"reelgraph/stages/it.py": "run = 2\n"}))
+    made.build(SCENES, SAME)
+    edit(made, "dark fur")
+    build(made, "dark fur", SAME)
+    assert edit(made, "red fur") == {BIBLE: "rebuild", SCENES: "rebuild", CAPTION: "cut-off"}

@@ -1,14 +1,14 @@
 """What will probably become of a stage that is not built: built, or cut off; and whether its output will be as before.
 
 Nobody knows before a build what an edit changes in a stage's output. Two things tell: an edit that cannot change any
-output, such as a comment; and the store, where two earlier builds show what the last such edit changed. That edit is
-followed along the graph: a stage is asked about with the two outputs that its inputs had then.
+output, such as a comment; and the store, where two earlier builds show what the like edit changed. It is followed along
+the graph: each stage is asked about with the two outputs that its inputs had then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from reelgraph.graph.changes import Change
@@ -22,15 +22,22 @@ BUILT, CUT_OFF, REBUILD = "", "cut-off", "rebuild"
 _GIVEN = ("input", "model", "package", "toolchain")
 
 
+# The newest builds are compared with so many others: enough to find one that was followed to the end.
+_MOST_NEWER, _MOST_OLDER = 3, 64
+# An edit in the store: the builds after and before it of the stage that it concerned.
+Edit = tuple[str, str]
+
+
 @dataclass(frozen=True)
 class Expectation:
-    """What becomes of a stage: BUILT, CUT_OFF or REBUILD; whether its output will probably be as before; and the two
-    outputs, newer and older, that it had when the like was last edited, None if it never was.
+    """What becomes of a stage: BUILT, CUT_OFF or REBUILD, and whether its output will probably be as before.
+
+    ``outputs`` are its outputs after and before each like edit that the store has seen, the newest first.
     """
 
     outcome: str
     stays: bool
-    outputs: tuple[str, str] | None = None
+    outputs: Mapping[Edit, tuple[str, str]] = field(default_factory=dict)
 
 
 def expect(
@@ -44,42 +51,52 @@ def expect(
         return Expectation(CUT_OFF, stays=True)
     if not moving and changes and all(change.is_silent for change in changes):
         return Expectation(REBUILD, stays=True)
-    outputs = None
+    outputs: dict[Edit, tuple[str, str]] = {}
     if all(change.is_silent or change.kind in _GIVEN for change in changes):
-        outputs = _last_outputs(state, moving, store)
-    return Expectation(REBUILD, stays=outputs is not None and outputs[0] == outputs[1], outputs=outputs)
+        outputs = dict(_outputs(state, moving, store))
+    newest = next(iter(outputs.values()), None)
+    return Expectation(REBUILD, newest is not None and newest[0] == newest[1], outputs)
 
 
-def _last_outputs(state: StageState, moving: Mapping[str, Expectation], store: Store) -> tuple[str, str] | None:
-    """Return the outputs of two builds, newer and older, that differ in what differs now and in nothing else.
+def _outputs(
+    state: StageState, moving: Mapping[str, Expectation], store: Store
+) -> Iterator[tuple[Edit, tuple[str, str]]]:
+    """Yield the outputs of pairs of builds, after and before an edit, that differ in what differs now and nothing else.
 
-    Inputs that other stages make are, in each of them, what these made when the like was last edited.
+    Inputs that other stages make are, in each of them, what these made after and before the same edit.
     """
     last, builds = state.last, list(store.built(state.stage.build_name))
     if last is None or len(builds) < 2:
-        return None
+        return
     now, before = _parts(state.derivation), _parts(last)
-    wanted: tuple[dict[str, str], dict[str, str]] = {}, {}
+    made = {label: moving[name] for label, name in state.stage.input_stages.items() if name in moving}
     for label, origin in state.stage.input_stages.items():
-        if origin in moving:
-            outputs = moving[origin].outputs
-            if outputs is None:
-                return None
-            wanted[0][label], wanted[1][label] = outputs
-        elif origin in state.waits_for:
+        if origin in state.waits_for and origin not in moving:
             # It is not built yet, and will be what it was.
             now[label] = before.get(label)
-    differing = _differing(now, before) | wanted[0].keys()
+    differing = _differing(now, before) | made.keys()
     alike = [
         (build, parts)
         for build in builds
         if _is_run_alike(build, last) and _differing(parts := _parts(build), before) <= differing
     ]
-    for newer, parts in _having(alike, wanted[0]):
-        for older, others in _having(alike, wanted[1]):
-            if _differing(parts, others) == differing:
-                return _output(newer, store), _output(older, store)
-    return None
+    if not made:
+        for newer, parts in alike[:_MOST_NEWER]:
+            for older, others in alike[:_MOST_OLDER]:
+                if _differing(parts, others) == differing:
+                    yield (newer.realisation(), older.realisation()), (_output(newer, store), _output(older, store))
+        return
+    first, *rest = made.values()
+    for edit in first.outputs:
+        if all(edit in other.outputs for other in rest):
+            sides = [{label: stage.outputs[edit][side] for label, stage in made.items()} for side in (0, 1)]
+            for newer, parts in _having(alike, sides[0]):
+                older = next(
+                    (b for b, others in _having(alike, sides[1]) if _differing(parts, others) == differing), None
+                )
+                if older is not None:
+                    yield edit, (_output(newer, store), _output(older, store))
+                    break
 
 
 def _having(
