@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +30,28 @@ def installed(program: str, package: str) -> str:
         subprocess.run(["apt-get", "-q", "update"], check=True)
         subprocess.run(["apt-get", "-q", "-y", "--no-install-recommends", "install", package], check=True)
     return program
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout that a test may edit."""
+    copy = tmp_path / "checkout"
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, files.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def made_up_work() -> dict[str, Any]:
+    """What a licensee writes in materials/licences/works about masters of their own."""
+    return {
+        "title": "Made-up masters",
+        "kind": "film",
+        "licence": "public-domain",
+        "attribution": "Made by the tests",
+        "source": "made by the tests",
+        "package": None,
+    }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import nixw
+from real_nix import nixw
 from reel import copy_checkout, reel_json
 
 EPISODE = "big-buck-bunny-excerpt"
