@@ -68,6 +68,14 @@ class Browser:
         self._call("Page.navigate", session=self._session, url=page.as_uri())
         self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
 
+    def show(self, page: Path, scheme: str, width: int = 1400, height: int = 1200) -> None:
+        """Load a file under a colour scheme, ``light`` or ``dark``, in a window of this many pixels."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._call("Emulation.setEmulatedMedia", session=self._session, features=features)
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", session=self._session, **size)
+        self.open(page, page.parent)
+
     def evaluate(self, script: str) -> Any:
         """Return the value of a JavaScript expression in the page."""
         answer = self._call(
@@ -106,9 +114,10 @@ class Browser:
                 "Input.dispatchMouseEvent", session=self._session, type=kind, x=x, y=y, button="left", clickCount=1
             )
 
-    def screenshot(self, path: Path) -> None:
-        """Save what the page shows as PNG."""
+    def screenshot(self, path: Path) -> Path:
+        """Save what the page shows as PNG; return the file."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", session=self._session)["data"]))
+        return path
 
     def _call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         self._number += 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import Browser, find_chromium
 from real_nix import fetch_nix, output_paths
 
 
@@ -24,3 +26,12 @@ def newer_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def newest_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of the Debian release that is still being made (2.34 or newer)."""
     return fetch_nix(tmp_path_factory.mktemp("newest-nix"), "forky")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless browser."""
+    folder = tmp_path_factory.mktemp("browser")
+    browser = Browser(find_chromium(folder), folder / "profile")
+    yield browser
+    browser.close()

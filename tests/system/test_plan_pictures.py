@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
 from PIL import Image
 from reel import copy_checkout, plant_stage, reel
 
@@ -43,15 +41,6 @@ UNREADABLE = """
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless browser."""
-    folder = tmp_path_factory.mktemp("browser")
-    browser = Browser(find_chromium(folder), folder / "profile")
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
 def hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a pipeline of a hundred episodes."""
     folder = tmp_path_factory.mktemp("hundred")
@@ -62,17 +51,6 @@ def hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "graph.html"
 
 
-def show(browser: Browser, page: Path, scheme: str) -> Image.Image:
-    """Open a page under a colour scheme and return what it looks like."""
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser._call("Emulation.setEmulatedMedia", session=browser._session, features=features)
-    size = {"width": 1400, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
-    browser._call("Emulation.setDeviceMetricsOverride", session=browser._session, **size)
-    browser.open(page, page.parent)
-    browser.screenshot(page.parent / f"{scheme}.png")
-    return Image.open(io.BytesIO((page.parent / f"{scheme}.png").read_bytes())).convert("L")
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("episodes", [1, 100])
 def test_a_graph_can_be_read(browser: Browser, hundred: Path, tmp_path: Path, scheme: str, episodes: int) -> None:
@@ -80,7 +58,8 @@ def test_a_graph_can_be_read(browser: Browser, hundred: Path, tmp_path: Path, sc
     if episodes == 1:
         page = tmp_path / "graph.html"
         assert reel("graph", "wan22-smoke", "-o", page)[0] == 0
-    picture = show(browser, page, scheme)
+    browser.show(page, scheme)
+    picture = Image.open(browser.screenshot(tmp_path / "graph.png")).convert("L")
     corner, (darkest, lightest) = picture.getpixel((2, 2)), picture.getextrema()
     assert corner > 230 if scheme == "light" else corner < 40
     assert lightest - darkest > 150
@@ -93,7 +72,7 @@ def test_a_graph_can_be_read(browser: Browser, hundred: Path, tmp_path: Path, sc
 
 
 def test_pointing_at_a_stage_shows_its_way(browser: Browser, hundred: Path) -> None:
-    show(browser, hundred, "light")
+    browser.show(hundred, "light")
     start = "document.querySelector('[data-id$=\"/bible\"]').dispatchEvent(new MouseEvent('mouseenter'))"
     browser.evaluate(start)
     near = browser.evaluate("[...document.querySelectorAll('.card.near')].map(card => card.dataset.id)")
@@ -102,7 +81,7 @@ def test_pointing_at_a_stage_shows_its_way(browser: Browser, hundred: Path) -> N
 
 
 def test_the_filter_leaves_the_rows_that_have_the_word(browser: Browser, hundred: Path) -> None:
-    show(browser, hundred, "light")
+    browser.show(hundred, "light")
     browser.type_into("input", "episode-42/")
     shown = browser.evaluate("[...document.querySelectorAll('tbody tr')].filter(row => !row.hidden).length")
     rows = json.loads(browser.evaluate("JSON.stringify([...document.querySelectorAll('tbody tr')].length)"))

@@ -187,6 +187,10 @@ class MadeStore:
             "works": [],
             "input_works": dict(stage.works),
             "drv": derivation.path(title),
+            "system": attributes["system"],
+            "builder": attributes["builder"],
+            "features": attributes["requiredSystemFeatures"],
+            "call": stage.name,
         }
 
     def _environment(self, packages: Sequence[str]) -> tuple[str, str]:
@@ -218,7 +222,8 @@ class MadeStore:
         described = self._described(stages)
         if "--read-only" not in options:
             return []
-        return {"ends": [list(stages)[-1]], "stages": described}
+        calls = {name: {"arguments": stage["arguments"], "context": {}} for name, stage in described.items()}
+        return {"ends": [list(stages)[-1]], "stages": described, "calls": calls}
 
     def _nix(self, *arguments: str) -> SimpleNamespace:
         settings = {

@@ -171,12 +171,33 @@ def test_a_video_that_is_shorter_says_where_it_ends(outputs: tuple[Path, Path]) 
     assert compare_outputs(*outputs)[0].summary == "ends before frame 9 in the second build"
 
 
-def test_anything_else_is_named_by_its_first_byte(outputs: tuple[Path, Path]) -> None:
+def test_anything_else_is_named_by_its_first_byte(
+    outputs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No diffoscope there.
+    monkeypatch.setenv("PATH", str(tmp_path))
     for folder, byte in zip(outputs, (1, 2), strict=True):
         (folder / "a.bin").write_bytes(b"\xff" * 1000 + bytes([byte]) + b"\xff" * 5)
     difference = compare_outputs(*outputs)[0]
     assert difference.summary == "differs from byte 1,000 on, 1,006 bytes"
-    assert difference.details[0].startswith("at 1,000: 01 ff") or "diffoscope" not in difference.details[0]
+    assert difference.details == ("at 1,000: 01 ff ff ff ff ff", "at 1,000: 02 ff ff ff ff ff")
+
+
+def test_diffoscope_says_how_anything_else_differs_where_it_is(
+    outputs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its own words are its own affair; the real one takes these options and ends with 1 where something differs.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/diffoscope").write_text(
+        '#!/bin/sh\necho "$1 $2 $3"; seq 99; ! cmp -s "$6" "$7" || exit 0; exit 1\n'
+    )
+    (tmp_path / "bin/diffoscope").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    for folder, byte in zip(outputs, (1, 2), strict=True):
+        (folder / "a.bin").write_bytes(b"\xff" * 1000 + bytes([byte]))
+    details = compare_outputs(*outputs)[0].details
+    assert details[0] == "--text - --no-progress"
+    assert len(details) == 40
 
 
 def test_a_damaged_file_does_not_end_the_audit(outputs: tuple[Path, Path]) -> None:

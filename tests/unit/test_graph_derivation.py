@@ -65,7 +65,9 @@ def test_a_placeholder_is_nix_own() -> None:
 def test_only_a_resolved_derivation_has_a_realisation() -> None:
     with pytest.raises(ValueError, match="resolved"):
         BIBLE.realisation()
-    assert BIBLE.resolve({}).realisation().startswith("sha256:")
+    resolved = BIBLE.resolve({})
+    assert resolved.realisation().startswith("sha256:")
+    assert parse_derivation(resolved.text()).realisation() == resolved.realisation()
 
 
 @given(st.binary(min_size=20, max_size=32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -263,6 +264,28 @@ def test_a_signature_is_good_by_its_key_only(release: Path, made: MadeStore, tmp
     signers.write_text(f"team@example.org {(tmp_path / 'mine.pub').read_text()}")
     assert "by team@example.org" in checks_of(tmp_path / "signed", made, signers)["signature"].sentence
     assert checks_of(release, made, tmp_path / "mine.pub")["signature"].sentence == f"{STATEMENT} is not signed"
+
+
+def test_a_minisign_signature_is_good_by_its_key_only(
+    made: MadeStore, tmp_path: Path, minisign: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, options in (("mine", ["-W"]), ("other", ["-W"]), ("locked", [])):
+        files = ["-p", str(tmp_path / f"{name}.pub"), "-s", str(tmp_path / f"{name}.key")]
+        subprocess.run([minisign, "-G", *options, *files], input=b"secret\nsecret\n", capture_output=True, check=True)
+    make_release(made.checkout, "set.checkpoint", tmp_path / "signed", key=tmp_path / "mine.key", store=made.store)
+    assert checks_of(tmp_path / "signed", made, tmp_path / "mine.pub")["signature"].outcome == "good"
+    assert set(bad(checks_of(tmp_path / "signed", made, tmp_path / "other.pub"))) == {"signature"}
+    # Who is asked for a password sees the question.
+    (tmp_path / "wrong").write_text("wrong\n")
+    with (tmp_path / "wrong").open() as stream, pytest.raises(StageError, match="minisign could not sign with it"):
+        answers = os.dup(0)
+        os.dup2(stream.fileno(), 0)
+        try:
+            make_release(made.checkout, "set.checkpoint", tmp_path / "r", key=tmp_path / "locked.key", store=made.store)
+        finally:
+            os.dup2(answers, 0)
+            os.close(answers)
+    assert "Password: " in capfd.readouterr().err
 
 
 def test_what_is_no_checkpoint_statement_or_key_is_named(release: Path, made: MadeStore, tmp_path: Path) -> None:

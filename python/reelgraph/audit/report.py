@@ -12,8 +12,9 @@ from reelgraph.graph.words import byte_count, counted
 from reelgraph.report.page import duration, short_hash
 
 # A stage that differs in all of a thousand files is told by the first few.
-MOST_FILES, MOST_FILES_ON_PAGE = 3, 20
+MOST_FILES, MOST_FILES_ON_PAGE = 3, 6
 ORDER = (DIFFERS, NOT_CHECKED, REPRODUCED)
+_COUNTED = {REPRODUCED: "reproduced", DIFFERS: "differ", NOT_CHECKED: "not checked"}
 
 
 def audit_html(audit: Audit) -> str:
@@ -34,6 +35,8 @@ def audit_html(audit: Audit) -> str:
         "audit": audit,
         "checked": checked,
         "most": MOST_FILES_ON_PAGE,
+        "words": _COUNTED,
+        "counted": counted,
         "differing": [stage for stage in audit.stages if stage.outcome == DIFFERS],
         "stages": stages,
         "counts": {outcome: audit.counts[outcome] for outcome in (REPRODUCED, DIFFERS, NOT_CHECKED)},

@@ -15,6 +15,8 @@ from reelgraph.compare.result import Result
 from reelgraph.graph.words import counted, shorten
 
 MOST_LINES = 20
+# Longer tables are folded on the page: their number is what one wants to know first.
+MOST_ROWS = 30
 WIDTH, HEIGHT, LEFT, BOTTOM = 900, 260, 44, 24
 MOST_POINTS = 600
 _MARKS = {SAME: ("", ""), GONE: ("[-", "-]"), NEW: ("{+", "+}")}
@@ -66,6 +68,26 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def summary(comparison: Comparison) -> str:
+    """Return how much of what differs, in one sentence without its full stop; "" if nothing does."""
+    clips, differing = comparison.clips, []
+    counts = [
+        (clips.recut, "recut"),
+        (clips.remastered, "of another master"),
+        (clips.removed, "removed"),
+        (clips.added, "added"),
+        (clips.redrawn, "with other pictures"),
+    ]
+    differing += [f"{counted(len(found), 'clip')} {what}" for found, what in counts if found]
+    for found, noun in ((comparison.captions, "caption"), (comparison.parameters, "parameter")):
+        differing += [f"{counted(len(found), noun)} changed"] if found else []
+    losses = comparison.first.losses, comparison.second.losses
+    differing += ["other losses"] if None not in losses and losses[0] != losses[1] else []
+    differing += ["other weights"] if comparison.weights else []
+    differing += [f"{counted(len(comparison.samples), 'sample')} changed"] if comparison.samples else []
+    return ", ".join(differing)
+
+
 def write_page(comparison: Comparison, folder: Path) -> Path:
     """Write index.html, with copies of the samples of both results, into a folder; return the page."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +114,8 @@ def write_page(comparison: Comparison, folder: Path) -> Path:
         "chart": loss_chart(comparison),
         "samples": samples,
         "counted": counted,
+        "summary": summary(comparison),
+        "most": MOST_ROWS,
     }
     page = folder / "index.html"
     page.write_text(environment.get_template("diff.html.jinja").render(view), encoding="utf-8")
@@ -107,7 +131,7 @@ def loss_chart(comparison: Comparison) -> str:
         [(step, mean) for step, mean in zip(curve.steps[curve.window // 2 :], curve.means, strict=False)]
         for curve in losses
     ]
-    last = max(step for curve in curves for step, _ in curve)
+    last = max(curve.steps[-1] for curve in losses)
     top = max(mean for curve in curves for _, mean in curve) * 1.05 or 1.0
     parts = []
     for index in range(5):

@@ -7,16 +7,19 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from reelgraph.graph.derivation import Derivation, derivation_name, read_derivation
+from reelgraph.graph.derivation import PLACEHOLDER, Derivation, derivation_name, read_derivation
 from reelgraph.graph.evaluate import code_path, flat_inputs
 from reelgraph.graph.store import Store
 
 _WHEEL = re.compile(r"^reel-(?P<name>.+?)-(?P<version>\d[^-]*)(?:-.*)?$")
 _DISTRIBUTION = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)\.dist-info$")
 _MOST_FILES = 4
+# An environment's store path, and the derivation that makes it where a stage names that.
+Environment = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -97,27 +100,29 @@ def input_changes(now: Derivation, was: Derivation, origins: Mapping[str, str | 
     return changes
 
 
-def code_changes(store: Store, was: str, now: str) -> Iterator[Change]:
-    """Yield the files of a stage's code that differ; or the code as a whole if it is not in the store."""
+@lru_cache
+def code_changes(store: Store, was: str, now: str) -> tuple[Change, ...]:
+    """Return the files of a stage's code that differ, or the code as a whole if it is not in the store.
+
+    A thousand episodes' stages have one code; it is looked into once.
+    """
     if was == now:
-        return
+        return ()
     folders = [store.file(path) for path in (was, now)]
     if not all(path and folder.is_dir() for path, folder in zip((was, now), folders, strict=True)):
-        yield Change("code", "of the stage", was, was)
-        return
+        return (Change("code", "of the stage", was, was),)
     texts = [
         {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
         for folder in folders
     ]
-    found = False
+    changes = []
     for file in sorted({*texts[0], *texts[1]}):
         old, new = texts[0].get(file), texts[1].get(file)
         if old != new:
-            found = True
             same = old is not None and new is not None and same_program(file, old, new)
-            yield Change("code", file, old and "there", new and "there", is_silent=same)
-    if not found:
-        yield Change("code", "of the stage: only names or permissions of files", "there", "there", is_silent=True)
+            changes.append(Change("code", file, old and "there", new and "there", is_silent=same))
+    others = Change("code", "of the stage: only names or permissions of files", "there", "there", is_silent=True)
+    return tuple(changes) or (others,)
 
 
 def same_program(file: str, old: str, new: str) -> bool:
@@ -141,45 +146,54 @@ def _without_docstrings(text: str) -> ast.Module:
     return tree
 
 
-def package_changes(store: Store, was: Derivation, now: Derivation) -> Iterator[Change]:
-    """Yield the packages that differ between the environments of two stages' derivations."""
+def package_changes(store: Store, was: Derivation, now: Derivation) -> tuple[Change, ...]:
+    """Return the packages that differ between the environments of two stages' derivations."""
     if was.builder == now.builder:
-        return
+        return ()
+    return _environment_changes(store, _environment(was), _environment(now))
+
+
+@lru_cache
+def _environment_changes(store: Store, was: Environment, now: Environment) -> tuple[Change, ...]:
     before, after = environment_packages(store, was), environment_packages(store, now)
     if before is None or after is None:
-        yield Change("package", "of the environment", file_name(was.builder), file_name(was.builder))
-        return
+        return (Change("package", "of the environment", file_name(was[0]), file_name(was[0])),)
     names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
-    for name in names:
-        yield Change("package", name, before.get(name), after.get(name))
-    if not names:
-        yield Change("toolchain", "CPython, C runtime or the way packages are unpacked", "", "")
+    changes = tuple(Change("package", name, before.get(name), after.get(name)) for name in names)
+    return changes or (Change("toolchain", "CPython, C runtime or the way packages are unpacked", "", ""),)
 
 
-def environment_packages(store: Store, derivation: Derivation) -> dict[str, str] | None:
-    """Return the versions of the packages that a stage runs with by name, or None if that cannot be known."""
-    environment = Path(derivation.builder).parents[1].as_posix()
-    installed = store.file(environment) / "lib/python3.11/site-packages"
+def _environment(derivation: Derivation) -> Environment:
+    folder = Path(derivation.builder).parents[1].as_posix()
+    made_by = (path for path in derivation.input_derivations if derivation_name(path) == file_name(folder))
+    return folder, next(made_by, None)
+
+
+def environment_packages(store: Store, environment: Environment) -> dict[str, str] | None:
+    """Return the versions of the packages of an environment by name, or None if that cannot be known."""
+    folder, made_by = environment
+    installed = store.file(folder) / "lib/python3.11/site-packages"
     if installed.is_dir():
         found = filter(None, (_DISTRIBUTION.match(entry.name) for entry in installed.iterdir()))
         return {canonical(match["name"]): match["version"] for match in found}
-    for path in derivation.input_derivations:
-        if derivation_name(path) == file_name(environment) and store.file(path).is_file():
-            wheels = read_derivation(store.file(path)).environment.get("packages", "").split()
-            found = filter(None, (_WHEEL.match(file_name(wheel)) for wheel in wheels))
-            return {canonical(match["name"]): match["version"] for match in found}
+    if made_by is not None and store.file(made_by).is_file():
+        wheels = read_derivation(store.file(made_by)).environment.get("packages", "").split()
+        found = filter(None, (_WHEEL.match(file_name(wheel)) for wheel in wheels))
+        return {canonical(match["name"]): match["version"] for match in found}
     return None
 
 
 def parameter_changes(was: Any, now: Any, name: str = "") -> Iterator[Change]:
     """Yield the parameters that differ, by dotted name."""
+    if was == now:
+        return
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for key in sorted({*was, *now}):
             yield from parameter_changes(was.get(key, _ABSENT), now.get(key, _ABSENT), f"{name}.{key}" if name else key)
     elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         for index, (old, new) in enumerate(zip(was, now, strict=True)):
             yield from parameter_changes(old, new, f"{name}[{index}]")
-    elif was != now:
+    else:
         yield Change(
             "parameter", name, None if was is _ABSENT else json.dumps(was), None if now is _ABSENT else json.dumps(now)
         )
@@ -208,18 +222,24 @@ def canonical(name: str) -> str:
 
 
 def matches_own_part(derivation: Derivation, built: Derivation, unknown: Set[str]) -> bool:
-    """Whether ``built`` is what ``derivation`` becomes for some contents of the inputs labelled ``unknown``."""
+    """Whether ``built`` is what ``derivation`` becomes for some contents of the inputs labelled ``unknown``.
+
+    What is compared is the text: 3 and 3.0 are one number and two derivations.
+    """
     if (derivation.builder, derivation.arguments) != (built.builder, built.arguments):
         return False
-    now, was = (_as_written(either) for either in (derivation, built))
-    inputs, earlier = flat_inputs(now.pop("inputs")), flat_inputs(was.pop("inputs"))
-    known = inputs.keys() - unknown
-    return now == was and inputs.keys() == earlier.keys() and all(inputs[label] == earlier[label] for label in known)
+    inputs, earlier = (flat_inputs(either.attributes["inputs"]) for either in (derivation, built))
+    if inputs.keys() != earlier.keys():
+        return False
+    paths = dict(_as_built(inputs[label], earlier[label]) for label in unknown)
+    text = PLACEHOLDER.sub(lambda mark: paths.get(mark.group(), mark.group()), derivation.environment["__json"])
+    return text == built.environment["__json"]
 
 
-def _as_written(derivation: Derivation) -> dict[str, Any]:
-    """Return a stage's attributes with numbers as texts: 3 and 3.0 are one number and two derivations."""
-    return json.loads(derivation.environment["__json"], parse_int=str, parse_float=str)
+def _as_built(path: str, built: str) -> tuple[str, str]:
+    """Return what stands for an output in ``path``, and which output that is in ``built``."""
+    mark = PLACEHOLDER.match(path)
+    return (mark.group(), built.removesuffix(path[mark.end() :])) if mark else (path, built)
 
 
 def nearness(derivation: Derivation, built: Derivation) -> int:

@@ -6,14 +6,13 @@ A content-addressed derivation is built under the name that it has once its inpu
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+")
 # What stands for the output of a content-addressed input until that is built.
 PLACEHOLDER = re.compile(r"/[0-9a-z]{52}(?![0-9a-z])")
 _DIGITS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdfghijklmnpqrsvwxyz")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[()]', re.DOTALL)
-_BRACKETS = {"(": "[", ")": "]"}
+_HEAD = "Derive("
+_JSON = json.JSONDecoder(strict=False)
+_SPECIAL = re.compile(r'[\\"\n\r\t]')
 # The backslash first: the others are written with one. str.translate takes several times as long.
 _ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 
@@ -51,9 +51,9 @@ class Derivation:
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
 
-    @property
+    @cached_property
     def attributes(self) -> dict[str, Any]:
-        """The structured attributes, or the environment where there are none."""
+        """The structured attributes, or the environment where there are none; not to be changed."""
         return json.loads(self.environment["__json"]) if "__json" in self.environment else dict(self.environment)
 
     @property
@@ -63,16 +63,7 @@ class Derivation:
 
     def text(self) -> str:
         """Return the .drv file's text."""
-        outputs = _list(
-            f"({_join(name, output.path, output.method, output.digest)})"
-            for name, output in sorted(self.outputs.items())
-        )
-        inputs = _list(
-            f"({_quote(path)},{_strings(sorted(names))})" for path, names in sorted(self.input_derivations.items())
-        )
-        environment = _list(f"({_join(name, value)})" for name, value in sorted(self.environment.items()))
-        start = f"{_join(self.system, self.builder)},{_strings(self.arguments)}"
-        return f"Derive({outputs},{inputs},{_strings(sorted(self.sources))},{start},{environment})"
+        return self._written[0]
 
     def path(self, name: str) -> str:
         """Return the store path of this derivation's .drv file."""
@@ -85,9 +76,24 @@ class Derivation:
         """Return the id under which Nix notes what a resolved derivation's ``output`` turned out to be."""
         if self.input_derivations:
             raise ValueError("only a resolved derivation has a realisation of its own")
-        environment = {name: "" if name in self.outputs else value for name, value in self.environment.items()}
-        masked = dataclasses.replace(self, environment=environment)
-        return f"sha256:{hashlib.sha256(masked.text().encode()).hexdigest()}!{output}"
+        return f"sha256:{hashlib.sha256(self._written[1].encode()).hexdigest()}!{output}"
+
+    @cached_property
+    def _written(self) -> tuple[str, str]:
+        """The .drv file's text, and the same without the outputs' paths in the environment."""
+        outputs = _list(
+            f"({_join(name, output.path, output.method, output.digest)})"
+            for name, output in sorted(self.outputs.items())
+        )
+        inputs = _list(
+            f"({_quote(path)},{_strings(sorted(names))})" for path, names in sorted(self.input_derivations.items())
+        )
+        start = _start(self.system, self.builder, self.arguments)
+        head = f"Derive({outputs},{inputs},{_strings(sorted(self.sources))},{start}"
+        environment = [(name, f"({_quote(name)},{_quote(value)})") for name, value in sorted(self.environment.items())]
+        whole = _list(pair for _, pair in environment)
+        masked = _list(f'({_quote(name)},"")' if name in self.outputs else pair for name, pair in environment)
+        return f"{head},{whole})", f"{head},{masked})"
 
     def resolve(self, floating: Mapping[tuple[str, str], str]) -> Derivation:
         """Return this derivation with the built paths of its content-addressed inputs, by (derivation, output), as
@@ -98,32 +104,38 @@ class Derivation:
         paths = {placeholder(*key): path for key, path in floating.items()}
 
         def put_in(text: str) -> str:
-            return PLACEHOLDER.sub(lambda match: paths.get(match.group(), match.group()), text)
+            return PLACEHOLDER.sub(lambda match: paths.get(match.group(), match.group()), text) if paths else text
 
-        resolved = dataclasses.replace(
-            self,
+        builder, arguments = put_in(self.builder), tuple(map(put_in, self.arguments))
+        environment = {put_in(name): put_in(value) for name, value in self.environment.items()}
+        mentioned = {*_paths_in("\n".join([builder, *arguments])), *STORE_PATH.findall("\n".join(environment.values()))}
+        return Derivation(
+            outputs=self.outputs,
             input_derivations={},
-            builder=put_in(self.builder),
-            arguments=tuple(map(put_in, self.arguments)),
-            environment={put_in(name): put_in(value) for name, value in self.environment.items()},
+            sources=tuple(sorted({*self.sources, *paths.values(), *mentioned})),
+            system=self.system,
+            builder=builder,
+            arguments=arguments,
+            environment=environment,
         )
-        return dataclasses.replace(
-            resolved, sources=tuple(sorted({*self.sources, *paths.values(), *resolved.mentioned_paths()}))
-        )
-
-    def mentioned_paths(self) -> set[str]:
-        """Return every store path that builder, arguments or environment name."""
-        return set(STORE_PATH.findall("\n".join([self.builder, *self.arguments, *self.environment.values()])))
 
 
 def parse_derivation(text: str) -> Derivation:
     """Return the derivation of a .drv file's text; raise ValueError if it is none."""
-    if not text.startswith("Derive(") or not text.endswith(")"):
+    if not text.startswith(_HEAD) or not text.endswith(")"):
         raise ValueError("not a derivation")
-    # Nix's escapes are a subset of JSON's, so outside strings only the brackets differ.
-    array = _TOKEN.sub(lambda match: _BRACKETS.get(match.group(), match.group()), text.removeprefix("Derive"))
-    outputs, inputs, sources, system, builder, arguments, environment = json.loads(array, strict=False)
-    return Derivation(
+    # Between what may have round brackets, everything is JSON: Nix's escapes are a subset of JSON's.
+    outputs, position = _tuples(text, len(_HEAD))
+    inputs, position = _tuples(text, _behind_comma(text, position))
+    parts = []
+    for _ in range(4):
+        part, position = _JSON.raw_decode(text, _behind_comma(text, position))
+        parts.append(part)
+    environment, position = _tuples(text, _behind_comma(text, position))
+    if position != len(text) - 1:
+        raise ValueError(f"text behind the environment at {position}")
+    sources, system, builder, arguments = parts
+    derivation = Derivation(
         outputs={name: Output(path, method, digest) for name, path, method, digest in outputs},
         input_derivations={path: tuple(names) for path, names in inputs},
         sources=tuple(sources),
@@ -132,14 +144,51 @@ def parse_derivation(text: str) -> Derivation:
         arguments=tuple(arguments),
         environment=dict(environment),
     )
+    if derivation.outputs.keys() == {"out"} and "out" in derivation.environment:
+        # It need not be written again to be known. Inside a text the same would have backslashes.
+        own = f'("out",{_quote(derivation.environment["out"])})'
+        derivation.__dict__["_written"] = text, text.replace(own, '("out","")')
+    return derivation
+
+
+def _behind_comma(text: str, position: int) -> int:
+    if not text.startswith(",", position):
+        raise ValueError(f"no comma at {position}")
+    return position + 1
+
+
+def _tuples(text: str, position: int) -> tuple[list[list[Any]], int]:
+    """Return the list of tuples, each in round brackets, at a position and where it ends."""
+    tuples: list[list[Any]] = []
+    if text.startswith("[]", position):
+        return tuples, position + 2
+    while text[position : position + 2] in ("[(", ",("):
+        entries: list[Any] = []
+        position += 1
+        while text[position : position + 1] in ("(", ","):
+            entry, position = _JSON.raw_decode(text, position + 1)
+            entries.append(entry)
+        if text[position : position + 1] != ")":
+            break
+        tuples.append(entries)
+        position += 1
+    if text[position : position + 1] != "]":
+        raise ValueError(f"an unfinished list at {position}")
+    return tuples, position + 1
 
 
 def read_derivation(path: Path) -> Derivation:
     """Read a .drv file, or raise a StageError that names it."""
     try:
-        return parse_derivation(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        return parse_file(path, path.read_bytes())
     except OSError as error:
         raise StageError(f"{path}: cannot be read ({error.strerror}); evaluate the target again", status=3) from error
+
+
+def parse_file(path: Path | str, contents: bytes) -> Derivation:
+    """Return the derivation of a .drv file's contents, or raise a StageError that names the file."""
+    try:
+        return parse_derivation(contents.decode("utf-8", errors="surrogateescape"))
     except ValueError as error:
         raise StageError(f"{path}: is not a derivation that this version can read ({error})", status=3) from error
 
@@ -170,9 +219,21 @@ def _compressed(description: str) -> bytes:
     return bytes(folded)
 
 
+@lru_cache(maxsize=1 << 10)
+def _start(system: str, builder: str, arguments: tuple[str, ...]) -> str:
+    """Return what starts a derivation as written; a thousand episodes' stages start alike."""
+    return f"{_join(system, builder)},{_strings(arguments)}"
+
+
+@lru_cache(maxsize=1 << 10)
+def _paths_in(text: str) -> frozenset[str]:
+    return frozenset(STORE_PATH.findall(text))
+
+
 def _quote(text: str) -> str:
-    for character, escaped in _ESCAPES:
-        text = text.replace(character, escaped)
+    if _SPECIAL.search(text):
+        for character, escaped in _ESCAPES:
+            text = text.replace(character, escaped)
     return f'"{text}"'
 
 
@@ -180,9 +241,12 @@ def _join(*texts: str) -> str:
     return ",".join(map(_quote, texts))
 
 
-def _strings(texts: Any) -> str:
-    return _list(map(_quote, texts))
+def _strings(texts: Iterable[str]) -> str:
+    listed = list(texts)
+    if not listed or _SPECIAL.search("".join(listed)):
+        return _list(map(_quote, listed))
+    return '["' + '","'.join(listed) + '"]'
 
 
-def _list(texts: Any) -> str:
+def _list(texts: Iterable[str]) -> str:
     return f"[{','.join(texts)}]"

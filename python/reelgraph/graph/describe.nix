@@ -1,8 +1,9 @@
-# describe : names -> value -> description
+# describe : request -> value -> description
 #
 # The stages of a flake's attribute (a stage, or an attribute set or list of them) and all stages behind them, as data.
-# Given names, only these: what they read is then written into the store, and each is its derivation's path.
-names: root:
+#   request  null; or { derivations = [ NAME ]; } for these stages' derivations, or { sources = [ NAME ]; } for the code and
+#            environment of these stages: evaluated without --read-only, they are then in the store
+request: root:
 let
   stagesOf =
     value:
@@ -51,6 +52,18 @@ let
     else
       builtins.concatMap worksIn (builtins.attrValues value);
 
+  # A definition's stages are all called alike, however many episodes there are.
+  callOf = stage: builtins.hashString "sha256" (builtins.unsafeDiscardStringContext (toString stage.args));
+  calls = builtins.listToAttrs (
+    map (item: {
+      name = callOf item.stage;
+      value = {
+        arguments = item.stage.args;
+        context = builtins.getContext (toString item.stage.args);
+      };
+    }) items
+  );
+
   describe =
     stage:
     let
@@ -69,19 +82,25 @@ let
         kind
         environment
         edges
+        system
+        builder
         ;
       inherit attributes;
+      features = stage.requiredSystemFeatures;
       works = stage.works or [ ];
       input_works = builtins.mapAttrs (_: worksIn) stage.needs;
       drv = builtins.unsafeDiscardStringContext stage.drvPath;
-      arguments = stage.args;
-      context = builtins.getContext (attributes + toString stage.args);
+      call = callOf stage;
+      context = builtins.getContext attributes;
     };
 in
-if names == null then
+if request == null then
   {
     ends = map (item: item.key) ends;
     stages = builtins.mapAttrs (_: describe) stages;
+    inherit calls;
   }
+else if request ? derivations then
+  map (name: builtins.seq (stages.${name}.builder + toString stages.${name}.args) stages.${name}.drvPath) request.derivations
 else
-  map (name: builtins.seq (stages.${name}.builder + toString stages.${name}.args) stages.${name}.drvPath) names
+  map (name: stages.${name}.builder + toString stages.${name}.args) request.sources

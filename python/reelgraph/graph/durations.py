@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from reelgraph.files import read_json
-from reelgraph.graph.derivation import read_derivation
 from reelgraph.graph.evaluate import Graph, Stage
 from reelgraph.graph.state import StageState
 from reelgraph.graph.store import Store
@@ -76,8 +75,9 @@ class Durations:
                 return seconds
         return None
 
-    def _features(self, path: str) -> frozenset[str]:
-        return frozenset(read_derivation(self.store.file(path)).attributes.get("requiredSystemFeatures", []))
+    def _features(self, path: str) -> frozenset[str] | None:
+        built = self.store.resolved(path)
+        return None if built is None else frozenset(built.attributes.get("requiredSystemFeatures", []))
 
     def _usual_of(self, stage: str, features: frozenset[str]) -> float | None:
         known: list[float] = []
@@ -98,8 +98,7 @@ def find_trainings(graph: Graph, states: Mapping[str, StageState], store: Store)
     }
     trainings: dict[str, Training] = {}
     for name, stage in graph.stages.items():
-        number = stage.parameters.get("segment")
-        if number is None or not stage.kind.endswith("-segment"):
+        if not stage.kind.endswith("-segment") or (number := stage.parameters.get("segment")) is None:
             continue
         near = {other for needed in graph.needs[name] for other in (needed, *graph.needs[needed])}
         for plan in sorted(near & plans.keys()):

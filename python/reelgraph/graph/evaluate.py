@@ -16,8 +16,12 @@ from typing import Any
 
 from reelgraph.errors import StageError
 from reelgraph.graph.derivation import PLACEHOLDER, Derivation, Output, placeholder
+from reelgraph.graph.kept import evaluate_once
 
 DESCRIBE = Path(__file__).with_name("describe.nix")
+_OUTPUTS = {"out": Output("", "r:sha256", "")}
+# What stands for the output's own path in every content-addressed derivation.
+_OUT = "/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"
 _CODE = re.compile(r"sys\.path\.insert\(0, '(/nix/store/[^']+)'\)")
 
 
@@ -26,8 +30,8 @@ class Stage:
     """A stage as evaluated; ``edges`` are its inputs as readers know them, ``works`` the licensed works it reaches,
     ``input_works`` those in each input that no stage makes.
 
-    ``attributes`` are the derivation's own, read once; ``upstream_drvs`` has the names of the stages that it reads by
-    derivation.
+    ``features`` is what a builder must offer, such as ``cuda``; ``upstream_drvs`` has the names of the stages that it
+    reads by derivation.
     """
 
     name: str
@@ -40,18 +44,23 @@ class Stage:
     input_works: Mapping[str, Sequence[str]]
     drv: str
     derivation: Derivation
-    attributes: Mapping[str, Any]
+    features: frozenset[str]
     upstream_drvs: Mapping[str, str]
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The derivation's own attributes."""
+        return self.derivation.attributes
+
+    @property
+    def build_name(self) -> str:
+        """The derivation's name, which mkStage gives."""
+        return f"reel-{self.set}-{self.stage}"
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The stage's parameters."""
         return self.attributes["parameters"]
-
-    @property
-    def features(self) -> frozenset[str]:
-        """What a builder must offer, such as ``cuda``."""
-        return frozenset(self.attributes["requiredSystemFeatures"])
 
     @property
     def code(self) -> str:
@@ -192,30 +201,40 @@ def load_graph(checkout: Checkout, target: str, flake: str | None = None) -> Gra
         raise StageError("the target is empty; name one, for example wan22-smoke or smoke.checkpoint", status=2)
     installable = f"{flake or reference or '.'}#{attribute}"
     # Read-only: a thousand episodes' derivations take seconds to write and are not needed to know what they are.
-    described = checkout.evaluate(installable, f"({DESCRIBE.read_text()}) null", "--read-only")
+    described = evaluate_once(checkout, flake or reference or ".", attribute, f"({DESCRIBE.read_text()}) null")
     if not described["ends"]:
         raise StageError(
             f"{attribute}: is no stage and holds none; try wan22-smoke, smoke or smoke.checkpoint", status=2
         )
     ends = tuple(dict.fromkeys(described["ends"]))
-    return Graph(attribute, installable, ends, _make_stages(attribute, described["stages"]))
+    return Graph(attribute, installable, ends, _make_stages(attribute, described))
 
 
 def write_derivations(checkout: Checkout, graph: Graph, names: Sequence[str]) -> list[str]:
     """Have Nix write the derivations of stages, with all that they read, into the store; return their paths."""
+    return checkout.evaluate(graph.installable, f"({DESCRIBE.read_text()}) {{ derivations = {_nix_list(names)}; }}")
+
+
+def write_sources(checkout: Checkout, graph: Graph, names: Sequence[str]) -> None:
+    """Have Nix write the code of stages and the derivations of their environments into the store."""
+    checkout.evaluate(graph.installable, f"({DESCRIBE.read_text()}) {{ sources = {_nix_list(names)}; }}")
+
+
+def _nix_list(names: Sequence[str]) -> str:
     listed = " ".join(json.dumps(name).replace("${", "\\${") for name in names)
-    return checkout.evaluate(graph.installable, f"({DESCRIBE.read_text()}) [ {listed} ]")
+    return f"[ {listed} ]"
 
 
-def _make_stages(target: str, described: Mapping[str, Mapping[str, Any]]) -> dict[str, Stage]:
+def _make_stages(target: str, described: Mapping[str, Any]) -> dict[str, Stage]:
     """Return stages in an order in which they can be built, from what describe.nix says of them."""
-    by_drv = {stage["drv"]: name for name, stage in described.items()}
-    needs = {name: {by_drv[path] for path in stage["context"] if path in by_drv} for name, stage in described.items()}
+    known, calls = described["stages"], described["calls"]
+    by_drv = {stage["drv"]: name for name, stage in known.items()}
+    needs = {name: {by_drv[path] for path in stage["context"] if path in by_drv} for name, stage in known.items()}
     try:
         order = list(TopologicalSorter({name: sorted(needs[name]) for name in sorted(needs)}).static_order())
     except CycleError as error:
         raise StageError(f"{target}: its stages need each other in a circle: {' -> '.join(error.args[1])}") from error
-    stages = {name: _stage(name, described[name], by_drv) for name in order}
+    stages = {name: _stage(name, known[name], calls[known[name]["call"]], by_drv) for name in order}
     # One of each definition, since it is Nix's way of making derivations that is in question.
     for stage in {stage.stage: stage for stage in stages.values()}.values():
         _check_derivation(stage)
@@ -223,7 +242,7 @@ def _make_stages(target: str, described: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def _check_derivation(stage: Stage) -> None:
-    if stage.derivation.path(stage.attributes["name"]) != stage.drv:
+    if stage.derivation.path(stage.build_name) != stage.drv:
         raise StageError(
             f"{stage.name}: this Nix makes another derivation of it than reel expects; use Nix 2.8 to 2.34", status=3
         )
@@ -234,17 +253,16 @@ def _check_derivation(stage: Stage) -> None:
             )
 
 
-def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -> Stage:
-    text, context = described["attributes"], described["context"]
-    attributes = json.loads(text)
+def _stage(name: str, described: Mapping[str, Any], call: Mapping[str, Any], by_drv: Mapping[str, str]) -> Stage:
+    context = {**described["context"], **call["context"]}
     derivation = Derivation(
-        outputs={"out": Output("", "r:sha256", "")},
+        outputs=_OUTPUTS,
         input_derivations={path: tuple(use["outputs"]) for path, use in context.items() if "outputs" in use},
         sources=tuple(sorted(path for path, use in context.items() if use.get("path"))),
-        system=attributes["system"],
-        builder=attributes["builder"],
-        arguments=tuple(described["arguments"]),
-        environment={"__json": text, "out": "/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"},
+        system=described["system"],
+        builder=described["builder"],
+        arguments=tuple(call["arguments"]),
+        environment={"__json": described["attributes"], "out": _OUT},
     )
     return Stage(
         name=name,
@@ -257,7 +275,7 @@ def _stage(name: str, described: Mapping[str, Any], by_drv: Mapping[str, str]) -
         input_works=described["input_works"],
         drv=described["drv"],
         derivation=derivation,
-        attributes=attributes,
+        features=frozenset(described["features"]),
         upstream_drvs={path: by_drv[path] for path in derivation.input_derivations if path in by_drv},
     )
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any
 
-from reelgraph.errors import StageError
-from reelgraph.files import content_hash, read_json
 from reelgraph.graph.builders import LOCAL, NOWHERE, Machines, read_machines
-from reelgraph.graph.changes import Change, input_changes, nearness, own_changes, parameter_changes
-from reelgraph.graph.derivation import Derivation
+from reelgraph.graph.changes import Change
 from reelgraph.graph.durations import Durations, find_trainings
-from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_derivations
+from reelgraph.graph.evaluate import Checkout, Graph, load_graph
+from reelgraph.graph.expect import CUT_OFF, REBUILD, Expectation, expect
+from reelgraph.graph.explain import explainer
 from reelgraph.graph.prices import CENT, Price
 from reelgraph.graph.state import StageState, State, find_states
 from reelgraph.graph.store import Store
@@ -40,10 +39,9 @@ _TOLD_FIRST = (
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage of a plan; ``seconds`` is recorded for a built stage and estimated else, from ``seconds_from``.
+    """One stage of a plan.
 
-    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is; ``stays`` says whether
-    what comes out is expected to be as before.
+    ``expected`` is ``rebuild`` or ``cut-off`` for a stage that is not built, "" for one that is.
     """
 
     name: str
@@ -55,13 +53,33 @@ class StagePlan:
     changes: tuple[Change, ...]
     waits_for: tuple[str, ...]
     expected: str
-    stays: bool
-    seconds: float | None
-    seconds_from: str
-    cost: Decimal | None
     output: str | None
     hash: str | None
     size: int | None
+    estimate: Callable[[], tuple[float | None, str]]
+    price: Price | None
+
+    @cached_property
+    def _time(self) -> tuple[float | None, str]:
+        # Read when asked for: a thousand episodes have more logs than anybody looks at.
+        return self.estimate()
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took if it is built, and will probably take else; None if nothing is known."""
+        return self._time[0]
+
+    @property
+    def seconds_from(self) -> str:
+        """What ``seconds`` rest on, or ""."""
+        return self._time[1]
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What building it costs on a builder; None if it is built, is built here, or nobody knows."""
+        if self.price is None or self.state == State.BUILT or self.where == LOCAL or self.seconds is None:
+            return None
+        return self.price.cost(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -117,12 +135,15 @@ def make_plan(
     with _all_is_kept():
         graph = load_graph(checkout, target, flake)
         states = find_states(graph, store)
-        explain = _explainer(checkout, graph, states, store, against) if reasons else lambda state: []
+        explain = explainer(checkout, graph, states, store, against) if reasons else lambda state: []
         machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
         durations = Durations(store, states, find_trainings(graph, states, store), step_seconds)
         plans: dict[str, StagePlan] = {}
+        expectations: dict[str, Expectation] = {}
         for name, state in states.items():
-            plans[name] = _stage_plan(state, explain(state), plans, machines, durations, price)
+            changes = explain(state)
+            expectations[name] = expect(state, changes, expectations, store)
+            plans[name] = _stage_plan(state, changes, expectations[name].outcome, plans, machines, durations, price)
         return Plan(graph, plans, price)
 
 
@@ -176,6 +197,7 @@ def _all_is_kept() -> Iterator[None]:
 def _stage_plan(
     state: StageState,
     changes: Sequence[Change],
+    expected: str,
     earlier: Mapping[str, StagePlan],
     machines: Machines | None,
     durations: Durations,
@@ -183,54 +205,41 @@ def _stage_plan(
 ) -> StagePlan:
     stage = state.stage
     where = machines.where(stage.derivation.system, stage.features) if machines else LOCAL
-    seconds, source = durations.estimate(state)
-    pending = state.state != State.BUILT
-    expected, stays = _expected(state, changes, earlier)
-    plan = StagePlan(
+    told = tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind))))
+    return StagePlan(
         name=stage.name,
         stage=stage.stage,
         kind=stage.kind,
         state=state.state,
         where=where,
-        why=(),
-        changes=tuple(sorted(changes, key=lambda change: (change.is_silent, _TOLD_FIRST.index(change.kind)))),
+        why=(*(change.sentence for change in told), *_circumstances(state, where, expected, earlier, durations.store)),
+        changes=told,
         waits_for=state.waits_for,
         expected=expected,
-        stays=stays,
-        seconds=seconds,
-        seconds_from=source,
-        cost=price.cost(seconds) if price and seconds is not None and pending and where != LOCAL else None,
         output=state.output.path if state.output else None,
         hash=state.output.hash if state.output else None,
         size=state.output.size if state.output else None,
+        estimate=partial(durations.estimate, state),
+        price=price,
     )
-    return replace(plan, why=tuple(_sentences(plan, state, earlier, durations.store)))
 
 
-def _expected(state: StageState, changes: Sequence[Change], earlier: Mapping[str, StagePlan]) -> tuple[str, bool]:
-    """Return what will probably happen to a stage, and whether its output will be as before."""
+def _circumstances(
+    state: StageState, where: str, expected: str, earlier: Mapping[str, StagePlan], store: Store
+) -> Iterable[str]:
+    """Yield why a stage is not built but for what changed in it."""
     if state.state == State.BUILT:
-        return "", True
-    inputs_stay = all(earlier[name].stays for name in state.waits_for)
-    if state.state == State.TO_BUILD:
-        return "rebuild", inputs_stay and bool(changes) and all(change.is_silent for change in changes)
-    return ("cut-off", True) if inputs_stay else ("rebuild", False)
-
-
-def _sentences(plan: StagePlan, state: StageState, earlier: Mapping[str, StagePlan], store: Store) -> Iterable[str]:
-    yield from (change.sentence for change in plan.changes)
-    if plan.state == State.BUILT:
         return
-    if plan.where == NOWHERE:
+    if where == NOWHERE:
         features = ", ".join(sorted(state.stage.features))
         yield f"needs a builder with {features}, and none is registered; see docs/builder.md"
-    if plan.waits_for:
-        names = some(_nearest(plan.waits_for, earlier), _MOST_NAMED)
+    if state.waits_for:
+        names = some(_nearest(state.waits_for, earlier), _MOST_NAMED)
         after = {
-            "cut-off": "probably cut off: they should come out the same",
-            "rebuild": "cut off if they come out the same",
+            CUT_OFF: "probably cut off: they should come out the same",
+            REBUILD: "cut off if they come out the same",
         }
-        yield f"waits for {names}" + (f"; {after[plan.expected]}" if plan.state == State.UNKNOWN else "")
+        yield f"waits for {names}" + (f"; {after[expected]}" if state.state == State.UNKNOWN else "")
     elif state.drv and store.seconds(state.drv) is not None:
         yield "its output is no longer in the store"
     elif state.last is None:
@@ -241,99 +250,6 @@ def _nearest(names: Sequence[str], plans: Mapping[str, StagePlan]) -> list[str]:
     """Return those of ``names`` that no other of them waits for, since waiting for that one says it already."""
     further = {other for name in names for other in plans[name].waits_for}
     return [name for name in names if name not in further] or list(names)
-
-
-def _explainer(
-    checkout: Checkout, graph: Graph, states: Mapping[str, StageState], store: Store, against: str | None
-) -> Callable[[StageState], list[Change]]:
-    """Return the function that says what changed in a stage."""
-    if against is None:
-        pending = [state for state in states.values() if state.last is not None]
-        if pending:
-            _write_sources(checkout, graph, [state.stage.name for state in pending], store)
-        return lambda state: _since_build(state, state.last, store) if state.last is not None else []
-    if Path(against).exists():
-        records = _read_result(Path(against), graph)
-        # Without an earlier build in this store there is no code to compare with.
-        _write_sources(checkout, graph, [name for name in records if name in graph.stages], store)
-        return lambda state: _since_result(state, records, store)
-    earlier = load_graph(checkout, graph.target, checkout.flake_at(against))
-    changed = [
-        name for name, stage in graph.stages.items() if name in earlier.stages and earlier.stages[name].drv != stage.drv
-    ]
-    _write_sources(checkout, graph, changed, store)
-    _write_sources(checkout, earlier, changed, store)
-    return lambda state: _since_revision(state, earlier, store)
-
-
-def _since_build(state: StageState, was: Derivation, store: Store) -> list[Change]:
-    # The derivation as evaluated names its environment's, which may not be built.
-    own = own_changes(state.stage.derivation, was, store)
-    changes = [*own, *input_changes(state.derivation, was, state.stage.input_stages, store)]
-    if not changes and state.state == State.TO_BUILD:
-        return [Change("derivation", "as this version of Nix writes it", is_silent=True)]
-    return changes
-
-
-def _since_revision(state: StageState, earlier: Graph, store: Store) -> list[Change]:
-    was = earlier.stages.get(state.stage.name)
-    if was is None:
-        return [Change("stage", state.stage.name, None, "not there at that revision")]
-    if was.drv == state.stage.drv:
-        return []
-    files = {label: origin for label, origin in state.stage.input_stages.items() if origin is None}
-    inputs = [
-        change for change in input_changes(state.stage.derivation, was.derivation, files, store) if change.name in files
-    ]
-    return [*own_changes(state.stage.derivation, was.derivation, store), *inputs]
-
-
-def _since_result(state: StageState, records: Mapping[str, Mapping[str, Any]], store: Store) -> list[Change]:
-    record = records.get(state.stage.name)
-    if record is None:
-        return [Change("stage", state.stage.name, None, "not in that result")]
-    was = _as_built(state, record, store)
-    if was is not None:
-        return _since_build(state, was, store)
-    changes = list(parameter_changes(record["parameters"], state.stage.parameters))
-    if state.output is not None and content_hash(store.file(state.output.path)) != record["content"]:
-        changes.append(Change("output", "contents", record["content"], content_hash(store.file(state.output.path))))
-    return changes
-
-
-def _as_built(state: StageState, record: Mapping[str, Any], store: Store) -> Derivation | None:
-    """Return the build in this store with a record's parameters and content; of several that most like the present."""
-    found = [
-        derivation
-        for derivation in store.built(state.stage.attributes["name"])
-        if derivation.attributes["parameters"] == record["parameters"]
-        and content_hash(store.file(store.realisations[derivation.realisation()].path)) == record["content"]
-    ]
-    return max(found, key=lambda derivation: nearness(state.derivation, derivation), default=None)
-
-
-def _read_result(path: Path, graph: Graph) -> dict[str, dict[str, Any]]:
-    """Return the record of each stage of a result by name, that of the result itself among them."""
-    file = path / "provenance.json" if path.is_dir() else path
-    if not file.is_file():
-        raise StageError(f"{path}: is neither a git revision nor a result with provenance.json", status=2)
-    records = {stage["name"]: stage for stage in read_json(file)["stages"]}
-    if (path / "stage.json").is_file():
-        own = {**read_json(path / "stage.json"), "content": content_hash(path)}
-        records |= {name: own for name in graph.ends if graph.stages[name].stage == own["stage"]}
-    return records
-
-
-def _write_sources(checkout: Checkout, graph: Graph, names: Iterable[str], store: Store) -> None:
-    """Have Nix write the code and the environments' derivations of stages into the store, to be looked into."""
-    wanted = {(graph.stages[name].code, graph.stages[name].derivation.builder): name for name in names}
-    missing = [
-        name
-        for (code, builder), name in wanted.items()
-        if not store.file(code).exists() or not store.file(builder).exists()
-    ]
-    if missing:
-        write_derivations(checkout, graph, missing)
 
 
 def _seconds(stages: Iterable[StagePlan]) -> float:

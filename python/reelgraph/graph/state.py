@@ -39,7 +39,7 @@ class StageState:
     @cached_property
     def drv(self) -> str | None:
         """The store path of ``derivation``, which names its build log; None while an input is open."""
-        return None if self.waits_for else self.derivation.path(self.stage.attributes["name"])
+        return None if self.waits_for else self.derivation.path(self.stage.build_name)
 
 
 def find_states(graph: Graph, store: Store) -> dict[str, StageState]:
@@ -55,14 +55,14 @@ def find_states(graph: Graph, store: Store) -> dict[str, StageState]:
 
 def _find_state(stage: Stage, needs: tuple[str, ...], outputs: Mapping[str, str], store: Store) -> StageState:
     open_stages = tuple(name for name in needs if name not in outputs)
-    if open_stages and stage.attributes["name"] not in store.stage_derivations:
+    if open_stages and stage.build_name not in store.stage_derivations:
         return StageState(stage, State.TO_BUILD, stage.derivation, open_stages, None, None)
     known = {(drv, "out"): outputs[name] for drv, name in stage.upstream_drvs.items() if name in outputs}
     derivation = stage.derivation.resolve(known)
     output = None if open_stages else store.realisations.get(derivation.realisation())
     if output is not None:
         return StageState(stage, State.BUILT, derivation, (), output, None)
-    built = list(store.built(stage.attributes["name"]))
+    built = list(store.built(stage.build_name))
     # Whatever its open inputs turn out to be: without an earlier build of this code and these parameters it is built.
     may_be_cut_off = False
     if open_stages and built:
@@ -75,5 +75,5 @@ def _find_state(stage: Stage, needs: tuple[str, ...], outputs: Mapping[str, str]
         derivation=derivation,
         waits_for=open_stages,
         output=None,
-        last=max(built, key=lambda other: nearness(derivation, other), default=None),
+        last=built[0] if len(built) == 1 else max(built, key=lambda other: nearness(derivation, other), default=None),
     )

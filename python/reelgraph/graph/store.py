@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from reelgraph.errors import StageError
-from reelgraph.graph.derivation import STORE, Derivation, derivation_name, read_derivation
+from reelgraph.graph.derivation import STORE, Derivation, derivation_name, parse_file
 
 _RESOLVED = b'Derive([("out","","r:sha256","")],[],'
 _DONE = re.compile(rb"^[a-z0-9-]+: done in ([0-9.]+) s\s*$", re.MULTILINE)
@@ -100,10 +100,19 @@ class Store:
     def built(self, name: str) -> Iterator[Derivation]:
         """Yield the derivations of a name whose output the store holds, as they were built, the newest first."""
         for path in self.stage_derivations.get(name, []):
-            if _is_resolved(f"{self._prefix}{path}"):
-                derivation = read_derivation(self.file(path))
-                if derivation.realisation() in self.realisations:
-                    yield derivation
+            derivation = self.resolved(path)
+            if derivation is not None and derivation.realisation() in self.realisations:
+                yield derivation
+
+    def resolved(self, path: str) -> Derivation | None:
+        """Return a content-addressed derivation that waits for nothing, or None; each is read once."""
+        if path not in self._read:
+            self._read[path] = _read_resolved(f"{self._prefix}{path}")
+        return self._read[path]
+
+    @cached_property
+    def _read(self) -> dict[str, Derivation | None]:
+        return {}
 
     @cached_property
     def logs(self) -> frozenset[str]:
@@ -130,7 +139,8 @@ class Store:
             return None
         name = path.removeprefix(f"{STORE}/")
         try:
-            log = bz2.decompress((self.root / "nix/var/log/nix/drvs" / name[:2] / f"{name[2:]}.bz2").read_bytes())
+            with open(f"{self._prefix}/nix/var/log/nix/drvs/{name[:2]}/{name[2:]}.bz2", "rb") as file:
+                log = bz2.decompress(file.read())
         except (OSError, ValueError, EOFError):
             return None
         found = _DONE.findall(log)
@@ -147,10 +157,11 @@ class Store:
         return {path for (path,) in rows}
 
 
-def _is_resolved(file: str) -> bool:
-    """Whether a .drv file is content-addressed and waits for nothing; thousands of others need not be read whole."""
+def _read_resolved(file: str) -> Derivation | None:
+    """Read a .drv file if it is content-addressed and waits for nothing; thousands of others need not be read whole."""
     try:
         with open(file, "rb") as stream:
-            return stream.read(len(_RESOLVED)) == _RESOLVED
+            head = stream.read(len(_RESOLVED))
+            return parse_file(file, head + stream.read()) if head == _RESOLVED else None
     except OSError:
-        return False
+        return None

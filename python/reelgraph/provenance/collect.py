@@ -78,7 +78,7 @@ def collect(checkout: Checkout, target: str, store: Store) -> Materials:
     records = {name: read_record(name, store.file(path)) for name, path in outputs.items()}
     materials = Materials(graph, states, records, ends[0], store, revision=_revision(checkout))
     # The environments' derivations name the wheels; evaluation alone does not write them.
-    write_derivations(checkout, graph, behind)
+    write_derivations(checkout, graph, ends)
     for name in behind:
         _collect_stage(materials, name)
     return materials

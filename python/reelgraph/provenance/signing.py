@@ -25,6 +25,7 @@ def sign(statement: Path, key: Path) -> Path:
         _run(
             ["minisign", "-S", "-s", str(key), "-m", str(statement), "-x", str(signature)],
             f"{key}: minisign could not sign with it",
+            is_asking=True,
         )
         return signature
     signature = statement.with_name(statement.name + SSH)
@@ -81,11 +82,14 @@ def check_signature(statement: Path, signature: Path, key: Path) -> str:
     return identity if identity != "signer" else f"SSH key {key.name}"
 
 
-def _run(command: list[str], complaint: str, text: bytes | None = None) -> None:
+def _run(command: list[str], complaint: str, text: bytes | None = None, is_asking: bool = False) -> None:
+    """Run a program or raise a StageError; what one that ``is_asking`` for a password says is shown, not kept."""
     if shutil.which(command[0]) is None:
         package = {"ssh-keygen": "openssh-client"}.get(command[0], command[0])
         raise StageError(f"{command[0]} is not installed; install {package}", status=3)
-    finished = subprocess.run(command, input=text, capture_output=True, check=False)
+    finished = subprocess.run(
+        command, input=text, stdout=subprocess.PIPE, stderr=None if is_asking else subprocess.PIPE, check=False
+    )
     if finished.returncode:
         said = (finished.stderr or finished.stdout).decode(errors="replace").strip().splitlines()
         raise StageError(f"{complaint} ({said[-1] if said else f'status {finished.returncode}'})")
