@@ -517,7 +517,14 @@ def start(checkout: Path, *arguments: str, **variables: str) -> subprocess.Popen
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python"), **variables}
     command = [sys.executable, "-c", "from reelgraph.cli.main import main; main(prog_name='reel')", *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=checkout, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        command, cwd=checkout, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts
+    )
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def reel(checkout: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
