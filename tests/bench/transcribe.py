@@ -3,6 +3,8 @@
 The plain use is the library's own README: WhisperModel on the file's path, its generator read to the end. Each side
 runs in a process of its own, turn by turn, and its whole time counts: start, decoding, loading and recognition.
 
+Run it under the Python of the environment asr (docs/words.md): with the tests' packages, jsonschema loads for a second.
+
 Example: PYTHONPATH=python python tests/bench/transcribe.py episode.mp4 --model DIRECTORY
 """
 
