@@ -18,8 +18,7 @@ from real_nix import output_paths
 @pytest.fixture(scope="module")
 def film() -> tuple[dict[str, Any], dict[str, Any], Path]:
     """shots.json, clips.json and the clips of the whole film."""
-    names = [f"film.episodes.big-buck-bunny.{stage}" for stage in ("shots", "clips")]
-    shots, clips = (Path(path) for path in output_paths(names))
+    shots, clips = (Path(output_paths([f"film.episodes.big-buck-bunny.{stage}"])[0]) for stage in ("shots", "clips"))
     return json.loads((shots / "shots.json").read_text()), json.loads((clips / "clips.json").read_text()), clips
 
 

@@ -56,7 +56,7 @@ def nixw(*arguments: str | Path, nix: Path | None = None, cwd: Path = ROOT) -> F
 def output_paths(
     attributes: list[str], *, flake: str | Path = ROOT, store: Path | None = None, nix: Path | None = None
 ) -> list[str]:
-    """Build ``attributes`` of a flake and return their output paths in order."""
+    """Build ``attributes`` of a flake and return their output paths, of several in an order of Nix's own."""
     where = ["--store", store] if store else []
     installables = [f"{flake}#{attribute}" for attribute in attributes]
     finished = nixw("build", "--no-link", "--json", "-L", *where, *installables, nix=nix)

@@ -50,8 +50,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     apply = f"lib: {{ excerpt = {EXCERPT}; inherit (lib.specifications.film) parameters; }}"
     asked = json.loads(nixw("eval", "--json", ".#lib.x86_64-linux", "--apply", apply).output)
     excerpt, parameters = Parameters(**asked["excerpt"]), asked["parameters"]
-    archives = [f"lib.x86_64-linux.materials.{name}" for name in ("film", "speech")]
-    film_archive, speech = map(Path, output_paths(archives))
+    film_archive, speech = (
+        Path(output_paths([f"lib.x86_64-linux.materials.{name}"])[0]) for name in ("film", "speech")
+    )
     film = extract_film(film_archive, excerpt, folder)
     # One look at each shot says as much here and costs a third.
     parameters["texts"]["looks_per_shot"] = 1
