@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,3 +69,13 @@ def fetch_nix(folder: Path, release: str) -> Path:
     """Fetch `nix` of a Debian release into a folder and return where it is."""
     subprocess.run([ROOT / "tests/system/newer_nix.sh", folder, release], check=True)
     return folder / "bin"
+
+
+def copy_of_checkout(target: Path) -> Path:
+    """Copy what git knows of this checkout, as it is in the working tree."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, files.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from builder_sshd import LoopbackBuilder, installed_sshd
-from real_nix import ROOT, nixw, output_paths
+from real_nix import ROOT, copy_of_checkout, nixw, output_paths
 
 GPU_STAGES = ("wan22-latents", "wan22-text", "wan22-train", "samples")
 LINK = '''"""A link of a chain: what came before and one line more."""
@@ -139,16 +139,6 @@ class User:
     def chain(self, nonce: str, seconds: int = 0) -> None:
         """Make the chain's links new ones."""
         (self.checkout / "chain.json").write_text(json.dumps({"nonce": nonce, "seconds": seconds}))
-
-
-def copy_of_checkout(target: Path) -> Path:
-    """Copy what git knows of this checkout."""
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    for name in filter(None, files.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target / name)
-    return target
 
 
 @pytest.fixture(scope="module")
