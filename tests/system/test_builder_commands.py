@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -88,24 +89,33 @@ class Person:
 
     @contextlib.contextmanager
     def killed_at(self, index: int, when: str) -> Iterator[list[str]]:
-        """Kill the command at its request number ``index``, before or after it is answered; yield what was asked."""
+        """Kill the command at its request number ``index``, before or after its effect; yield what was asked.
+
+        The request has its effect before this ends: the provider goes on with what it was asked, whoever is killed.
+        """
         seen: list[str] = []
+        effect = threading.Event()
 
         def kill(method: str, path: str, moment: str) -> None:
             if moment == when:
                 seen.append(path)
                 if len(seen) == index + 1:
                     self.kill()
+            if moment == "after" and len(seen) > index:
+                effect.set()
 
         self.office.account.hook = kill
         yield seen
+        assert len(seen) <= index or effect.wait(60)
         self.office.account.hook = lambda method, path, moment: None
 
     def kill(self) -> None:
         """Kill what runs, as a power cut would, and come back when it is gone."""
-        os.kill(self.pid, signal.SIGKILL)
+        # The next command has another process id, and may begin as soon as this one is gone.
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
-            while Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+            while Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
                 time.sleep(0.001)
 
     def reel(self, *arguments: str, typed: str = "", spend: bool = False) -> tuple[int, str, str]:
