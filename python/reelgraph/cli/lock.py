@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,25 @@ def group_requirements(groups: dict[str, list[Any]], group: str) -> list[str]:
     return list(dict.fromkeys(requirements))
 
 
-def resolve(requirements: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Let pip choose one wheel for everything that ``requirements`` need; return its report's entries by name."""
+def resolve(requirements: Iterable[str], constraints: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Let pip choose one wheel for everything that ``requirements`` need; return its report's entries by name.
+
+    ``constraints`` are ``name==version`` of what is kept at that version if it is needed at all.
+    """
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
     # Local folders would offer files that the package index does not have under the same hash.
     command += ["--only-binary", ":all:", "--report", "-", "--no-cache-dir", *requirements]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as kept:
+        kept.write("\n".join(constraints))
+        kept.flush()
+        finished = subprocess.run(
+            [*command, "--constraint", kept.name], capture_output=True, text=True, check=False
+        )
     if finished.returncode:
-        raise StageError(f"pip could not resolve the requirements of pyproject.toml:\n{finished.stderr.strip()}")
+        raise StageError(
+            f"pip could not resolve the requirements of pyproject.toml:\n{finished.stderr.strip()}\n"
+            "where a package that is locked is in the way, name it: reel lock --upgrade NAME"
+        )
     return {canonicalize_name(entry["metadata"]["name"]): entry for entry in json.loads(finished.stdout)["install"]}
 
 
@@ -63,11 +75,33 @@ def lines(names: Iterable[str], resolved: dict[str, dict[str, Any]]) -> list[str
     return [line(name) for name in sorted(names)]
 
 
-def relock(project: Path, system: str) -> list[str]:
-    """Rewrite ``project``/locks/``system``/*.txt; return one line for each package that changed."""
+def kept(folder: Path, requirements: Iterable[str], upgrade: Collection[str]) -> list[str]:
+    """Return ``name==version`` of what the lists in ``folder`` hold, unless it is asked for anew.
+
+    That is where ``upgrade`` names it, or where a requirement no longer allows the version.
+    """
+    locked = {line.split(" ")[0] for path in sorted(folder.glob("*.txt")) for line in path.read_text().splitlines()}
+    versions = {canonicalize_name(name): version for name, _, version in (pin.partition("==") for pin in locked)}
+    if unknown := sorted({canonicalize_name(name) for name in upgrade} - set(versions)):
+        raise StageError(f"--upgrade {unknown[0]}: no list in {folder} has it", status=2)
+    renewed = {canonicalize_name(name) for name in upgrade} | {
+        canonicalize_name(wanted.name)
+        for wanted in map(Requirement, requirements)
+        if not wanted.specifier.contains(versions.get(canonicalize_name(wanted.name), "0"), prereleases=True)
+    }
+    return [f"{name}=={version}" for name, version in sorted(versions.items()) if name not in renewed]
+
+
+def relock(project: Path, system: str, upgrade: Collection[str] = ()) -> list[str]:
+    """Rewrite ``project``/locks/``system``/*.txt; return one line for each package that changed.
+
+    What is locked stays at its version unless ``upgrade`` names it: another version of any wheel builds all stages that
+    see it again.
+    """
     groups = tomllib.loads((project / "pyproject.toml").read_text())["dependency-groups"]
-    resolved = resolve(sorted({text for group in groups for text in group_requirements(groups, group)}))
+    requirements = sorted({text for group in groups for text in group_requirements(groups, group)})
     folder = project / "locks" / system
+    resolved = resolve(requirements, kept(folder, requirements, upgrade))
     folder.mkdir(parents=True, exist_ok=True)
     changes: set[str] = set()
     for group in sorted(groups):
@@ -82,11 +116,14 @@ def relock(project: Path, system: str) -> list[str]:
 
 @click.command(name="lock")
 @click.option("--system", default="x86_64-linux", show_default=True, help="The system whose lists are rewritten.")
+@click.option("--upgrade", multiple=True, metavar="PACKAGE", help="Take this one's newest version; may be repeated.")
 @click.argument("project", type=click.Path(path_type=Path, exists=True, file_okay=False), default="python")
-def command(project: Path, system: str) -> None:
+def command(project: Path, system: str, upgrade: tuple[str, ...]) -> None:
     """Resolve PROJECT's pyproject.toml again and say what changed in its hash-locked lists.
 
-    Example: reel lock python
+    Packages keep the versions that they are locked at, so that what is added rebuilds no more than it must.
+
+    Example: reel lock --upgrade torch python
     """
-    changes = relock(project, system)
+    changes = relock(project, system, upgrade)
     print("\n".join(changes) if changes else "nothing changed")
