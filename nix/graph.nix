@@ -101,7 +101,12 @@ let
       disambiguated =
         if models ? omni then
           perEpisode "transcript-disambiguate" {
-            inherit master transcript names;
+            inherit
+              master
+              source
+              transcript
+              names
+              ;
             model = models.omni;
           }
         else
@@ -118,7 +123,7 @@ let
         # Pictures are looked at only where no person has said what the scenes are.
         // (if scenes == null then { inherit clips shots; } else { })
       );
-      clip-sound = whereAsked "clip-sound" { inherit master clips; };
+      clip-sound = whereAsked "clip-sound" { inherit master source clips; };
       contact-sheet = whereAsked "contact-sheet" { inherit source shots clips; };
       bootstrap = perEpisode "bootstrap" { inherit clips shots labels; };
       caption = perEpisode "caption" {

@@ -5,6 +5,7 @@
   environment = "media";
   inputs = {
     master = "master";
+    source = "source";
     clips = "clips";
   };
   schemas = [ "sound" ];

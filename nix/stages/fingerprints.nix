@@ -12,5 +12,6 @@
   modules = [
     "media/fingerprints.py"
     "media/frames.py"
+    "media/sound.py"
   ];
 }

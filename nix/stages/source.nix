@@ -5,5 +5,8 @@
   environment = "media";
   inputs.master = "master";
   schemas = [ "probe" ];
-  modules = [ "media/frames.py" ];
+  modules = [
+    "media/frames.py"
+    "media/sound_streams.py"
+  ];
 }

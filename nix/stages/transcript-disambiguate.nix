@@ -5,6 +5,7 @@
   environment = "vlm";
   inputs = {
     master = "master";
+    source = "source";
     transcript = "transcript";
     names = "episode-names";
     model = "omni-model";

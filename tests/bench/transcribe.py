@@ -76,7 +76,9 @@ def main(master: Path, model: Path, threads: int, batch_size: int, turns: int) -
         folder = Path(name)
         with av.open(master) as container:
             sound = {"seconds": float(container.duration / av.time_base)}
-        (folder / "probe.json").write_text(json.dumps({"episode": "bench", "language": "en", "audio": [sound]}))
+        (folder / "probe.json").write_text(
+            json.dumps({"episode": "bench", "language": "en", "audio": [sound], "sound_stream": 0})
+        )
         (folder / "parameters.json").write_text(json.dumps(parameters(threads, batch_size)))
         code = str(Path(__file__).parents[2] / "python")
         for turn in range(turns):

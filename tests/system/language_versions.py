@@ -67,7 +67,7 @@ def write_version(path: Path, film: Path, speech: Path, version: Version, excerp
 
         def played() -> Iterator[np.ndarray]:
             for number, span in enumerate(spans):
-                yield from soundtrack(heard, film, *span)
+                yield from soundtrack(sound, film, *span)
                 if number == 0 and version.title:
                     yield np.zeros((sound.channels, CARD_FRAMES * sound.rate // RATE), np.int16)
 

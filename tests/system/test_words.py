@@ -110,7 +110,9 @@ def test_nothing_is_heard_in_ten_minutes_of_film_without_speech(tmp_path: Path) 
     unpack_tar(archive, {member["film_archive_member"]: tmp_path / "film.zip"})
     unpack_zip(tmp_path / "film.zip", member["film_member"], tmp_path / "film.mp4")
     parameters = json.loads(nixw("eval", "--json", ".#smoke.graph").output)
-    (tmp_path / "probe.json").write_text(json.dumps({"episode": "film", "language": "en", "audio": [{"seconds": 596}]}))
+    (tmp_path / "probe.json").write_text(
+        json.dumps({"episode": "film", "language": "en", "audio": [{"seconds": 596}], "sound_stream": 0})
+    )
     (tmp_path / "out").mkdir()
     inputs = {"master": tmp_path / "film.mp4", "source": tmp_path, "model": speech_model()}
     stage = next(value for key, value in parameters.items() if key.endswith("/transcript-base"))

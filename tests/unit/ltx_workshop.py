@@ -61,7 +61,7 @@ class Workshop(StageWorkshop):
     def clip_sound(self) -> dict[str, Path]:
         if not self.sound:
             return {}
-        inputs = {"master": self.root / "film.mp4", "clips": self.root / "clips"}
+        inputs = {"master": self.root / "film.mp4", "source": self.root, "clips": self.root / "clips"}
         return {EPISODE: self.make("clip-sound", clip_sound, {}, **inputs)}
 
     def package(self) -> Path:
@@ -107,6 +107,7 @@ def write_episode(root: Path, sound: str | None = "tone") -> None:
         pictures = [frame.to_image() for frame in container.decode(video=0)]
     clips = [pictures[number * (FRAMES + GAP) :][:FRAMES] for number in range(CLIPS)]
     write_clips(root, clips, GAP, write_silent)
+    write_json(root / "probe.json", {"sound_stream": 0})
 
 
 def write_silent(path: Path, pictures: Sequence[Image.Image]) -> None:

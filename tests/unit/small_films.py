@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 WIDTH, HEIGHT = 128, 96
 NUMBER_BITS = 12
@@ -102,4 +104,27 @@ def write_film(
                 container.mux(packet)
         for packet in video.encode(None):
             container.mux(packet)
+    return path
+
+
+def join_sounds(path: Path, sounds: Sequence[tuple[Path, str | None, Disposition]]) -> Path:
+    """Write a film with the picture of the first of ``sounds`` and the sound of each, its language and disposition."""
+    with contextlib.ExitStack() as opened:
+        out = opened.enter_context(av.open(str(path), "w"))
+        seen, *heard = [opened.enter_context(av.open(str(film))) for film, _, _ in (sounds[0], *sounds)]
+        sources = [seen.streams.video[0], *(film.streams.audio[0] for film in heard)]
+        streams = [out.add_stream_from_template(source) for source in sources]
+        for stream, (_, language, disposition) in zip(streams[1:], sounds, strict=True):
+            stream.disposition = disposition
+            if language is not None:
+                stream.metadata["language"] = language
+        packets = [
+            (packet.dts * packet.time_base, number, packet)
+            for number, source in enumerate(sources)
+            for packet in source.container.demux(source)
+            if packet.dts is not None
+        ]
+        for _, number, packet in sorted(packets, key=lambda entry: entry[:2]):
+            packet.stream = streams[number]
+            out.mux(packet)
     return path

@@ -19,7 +19,8 @@ def wheel(folder: Path, name: str, version: str, needs: str = "") -> str:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(
             f"{information}/METADATA",
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else ""),
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            + (f"Requires-Dist: {needs}\n" if needs else ""),
         )
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")

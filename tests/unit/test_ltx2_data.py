@@ -11,12 +11,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from ltx_workshop import GAP, SIZE, Workshop, change_json, write_episode
-from small_films import RATE, read_sound, write_film
+from small_films import RATE, join_sounds, read_sound, write_film
 from workshop import CLIPS, EPISODE, FRAMES, make
 
 from reelgraph.errors import StageError
-from reelgraph.files import read_json, tree_files
+from reelgraph.files import read_json, tree_files, write_json
 from reelgraph.media.sound import read_flac, to_stereo
 from reelgraph.stages import clip_sound, ltx2_data
 
@@ -50,27 +51,36 @@ def test_time_stamps_in_milliseconds_leave_no_gaps(tmp_path):
     film = write_film(tmp_path / "film.mkv", [("moving", 60)])
     whole = read_sound(film)
     with av.open(str(film)) as container:
-        found = clip_sound.sound_of(container, film, Fraction(1), Fraction(2))
+        found = clip_sound.sound_of(container.streams.audio[0], film, Fraction(1), Fraction(2))
     offsets = [n for n in range(-44, 45) if np.array_equal(found, whole[:, RATE + n : 2 * RATE + n])]
     assert len(offsets) == 1
 
 
 def test_cutting_the_sound_again_gives_the_same_bytes(workshop, tmp_path):
-    inputs = {"master": workshop.root / "film.mp4", "clips": workshop.root / "clips"}
+    inputs = {"master": workshop.root / "film.mp4", "source": workshop.root, "clips": workshop.root / "clips"}
     again = make(tmp_path / "again", clip_sound, {}, **inputs)
     assert tree_files(again) == tree_files(workshop.clip_sound()[EPISODE])
 
 
-def test_a_silent_film_says_that_it_has_no_sound(workshop, tmp_path):
-    film = write_film(tmp_path / "mute.mkv", [("moving", CLIPS * (FRAMES + GAP))], sound=None)
-    with pytest.raises(StageError, match=r"mute\.mkv: has no sound; leave 'clip-sound' out"):
-        make(tmp_path / "out", clip_sound, {}, master=film, clips=workshop.root / "clips")
+def test_the_sound_of_a_clip_is_the_stream_that_the_probe_names(workshop, tmp_path):
+    film = workshop.root / "film.mp4"
+    quiet = write_film(tmp_path / "quiet.mp4", [("moving", FRAMES + GAP)] * CLIPS, sound="silence")
+    master = join_sounds(tmp_path / "two.mp4", [(quiet, "fre", Disposition.default), (film, "eng", Disposition(0))])
+    write_json(tmp_path / "probe.json", {"sound_stream": 1})
+    found = make(tmp_path / "out", clip_sound, {}, master=master, source=tmp_path, clips=workshop.root / "clips")
+    assert tree_files(found) == tree_files(workshop.clip_sound()[EPISODE])
+
+
+def test_a_probe_of_another_master_is_refused(workshop, tmp_path):
+    film = write_film(tmp_path / "mute.mkv", [("moving", FRAMES + GAP)] * CLIPS, sound=None)
+    with pytest.raises(StageError, match=r"mute\.mkv: has 0 audio streams, and its probe\.json says that number 0"):
+        make(tmp_path / "out", clip_sound, {}, master=film, source=workshop.root, clips=workshop.root / "clips")
 
 
 def test_clips_of_another_film_are_refused(workshop, tmp_path):
     film = write_film(tmp_path / "other.mkv", [("moving", 30)])
     with pytest.raises(StageError, match=r"other\.mkv: has 30 frames, but its clips were cut from 95"):
-        make(tmp_path / "out", clip_sound, {}, master=film, clips=workshop.root / "clips")
+        make(tmp_path / "out", clip_sound, {}, master=film, source=workshop.root, clips=workshop.root / "clips")
 
 
 def test_one_channel_becomes_two_and_six_are_mixed_down():

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_films import RATE
+from av.stream import Disposition
+from small_films import RATE, join_sounds
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json
@@ -48,6 +49,7 @@ def test_a_master_is_described_as_it_is(film: Callable[..., Path], source: Calla
             "variable_rate": False,
         },
         "audio": [{"codec": "flac", "rate": RATE, "channels": 2, "seconds": 5.0, "language": None}],
+        "sound_stream": 0,
     }
 
 
@@ -118,8 +120,8 @@ def test_a_master_whose_end_does_not_decode_is_refused(
     ("sound", "codec", "sentence"),
     [
         (None, "flac", "has no audio stream, the episode is silent"),
-        ("silence", "flac", "nothing is heard in its first audio stream, the episode is silent"),
-        ("silence", "aac", "nothing is heard in its first audio stream, the episode is silent"),
+        ("silence", "flac", "nothing is heard in its audio stream 0, the episode is silent"),
+        ("silence", "aac", "nothing is heard in its audio stream 0, the episode is silent"),
     ],
 )
 def test_a_silent_episode_is_refused(
@@ -127,6 +129,52 @@ def test_a_silent_episode_is_refused(
 ) -> None:
     with pytest.raises(StageError, match=rf"silent\.mp4: {sentence}"):
         source(film(SHOTS, "silent.mp4", sound=sound, audio_codec=codec))
+
+
+NOTHING, DEFAULT, COMMENT = Disposition(0), Disposition.default, Disposition.comment
+
+
+@pytest.mark.parametrize(
+    ("streams", "language", "chosen"),
+    [
+        ([("fre", DEFAULT), ("eng", NOTHING)], "en", 1),
+        ([("fre", DEFAULT), ("eng", NOTHING)], "fr", 0),
+        ([("ger", DEFAULT), ("eng", NOTHING), ("eng", NOTHING)], "en", 1),
+        ([("eng", NOTHING), ("eng", DEFAULT)], "en", 1),
+        ([("eng", DEFAULT | COMMENT), ("eng", NOTHING)], "en", 1),
+        ([("fre", DEFAULT), (None, NOTHING)], "en", 1),
+        ([(None, NOTHING), (None, NOTHING)], "en", 0),
+        ([("fre", DEFAULT)], "en", 0),
+    ],
+)
+def test_the_episode_s_sound_is_the_one_in_its_language(
+    film: Callable[..., Path],
+    source: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    streams: list[tuple[str | None, Disposition]],
+    language: str,
+    chosen: int,
+) -> None:
+    sounds = [(film(SHOTS), *stream) for stream in streams]
+    probe = source(join_sounds(tmp_path / "a.mkv", sounds), language=language)
+    assert probe["sound_stream"] == chosen
+    assert [stream["language"] for stream in probe["audio"]] == [said for said, _ in streams]
+
+
+def test_several_sounds_in_other_languages_are_refused(
+    film: Callable[..., Path], source: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    master = join_sounds(tmp_path / "a.mkv", [(film(SHOTS), "fre", DEFAULT), (film(SHOTS), "ger", NOTHING)])
+    with pytest.raises(StageError, match=r"a\.mkv: its 2 audio streams are in fr, de, and the manifest says 'en'"):
+        source(master)
+
+
+def test_it_is_the_episode_s_own_sound_that_must_be_heard(
+    film: Callable[..., Path], source: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    sounds = [(film(SHOTS), "fre", DEFAULT), (film(SHOTS, sound="silence"), "eng", NOTHING)]
+    with pytest.raises(StageError, match=r"nothing is heard in its audio stream 1, the episode is silent"):
+        source(join_sounds(tmp_path / "a.mkv", sounds))
 
 
 def test_sound_without_a_picture_is_refused(source: Callable[..., dict[str, Any]], sound_file: Path) -> None:

@@ -7,6 +7,7 @@ milliseconds, and babbles in loops, which is what must be dropped and kept with 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from ctranslate2.specs import whisper_spec
 from faster_whisper.transcribe import Segment, Word
 from hypothesis import given
 from hypothesis import strategies as st
+from small_films import join_sounds
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from reelgraph.errors import StageError
@@ -129,7 +132,7 @@ def build(tmp_path: Path, master: Path, model: Path, name: str = "out", **change
     for directory in (source, out):
         directory.mkdir()
     (source / "probe.json").write_text(
-        json.dumps({"episode": "smoke", "language": "en-GB", "audio": [{"seconds": 240}]})
+        json.dumps({"episode": "smoke", "language": "en-GB", "audio": [{"seconds": 240}], "sound_stream": 0})
     )
     STAGE.execute({"master": master, "source": source, "model": model}, {**PARAMETERS, **changes}, out)
     return json.loads((out / "transcript.json").read_text())
@@ -224,7 +227,9 @@ def test_word_stays_with_the_speech_that_it_was_heard_in(model: Path, batch_size
 
 def test_master_without_audio_stream_is_named(tmp_path: Path, model: Path) -> None:
     master = write_media(tmp_path / "mute.mkv", None, picture=True)
-    with pytest.raises(StageError, match=r"mute\.mkv: has no audio stream"):
+    with pytest.raises(
+        StageError, match=r"mute\.mkv: has 0 audio streams, and its probe\.json says that number 0 is heard"
+    ):
         build(tmp_path, master, model)
 
 
@@ -235,8 +240,15 @@ def test_file_that_is_no_media_is_named(tmp_path: Path, model: Path) -> None:
         build(tmp_path, master, model)
 
 
+def test_the_stream_that_the_probe_names_is_heard(film: Callable[..., Path], tmp_path: Path) -> None:
+    loud, quiet = (film([("moving", 24)], sound=sound) for sound in ("tone", "silence"))
+    sounds = [(quiet, "fre", Disposition.default), (loud, "eng", Disposition(0))]
+    heard, _ = read_audio(join_sounds(tmp_path / "two.mp4", sounds), 1)
+    assert np.array_equal(heard, read_audio(loud, 0)[0]) and heard.any()
+
+
 def test_sound_that_starts_after_the_picture_keeps_its_place(tmp_path: Path) -> None:
-    samples, start = read_audio(write_media(tmp_path / "late.mkv", noise(0.5), picture=True, sound_after=0.25))
+    samples, start = read_audio(write_media(tmp_path / "late.mkv", noise(0.5), picture=True, sound_after=0.25), 0)
     assert len(samples) == 8000
     assert start == pytest.approx(0.25, abs=0.002)
 
@@ -249,7 +261,7 @@ def test_stereo_at_another_rate_becomes_mono_at_16_khz(tmp_path: Path) -> None:
         frame.sample_rate = 48000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    samples, start = read_audio(tmp_path / "stereo.wav")
+    samples, start = read_audio(tmp_path / "stereo.wav", 0)
     assert abs(len(samples) - 16000) < 32
     assert start == 0
     assert 0.45 < np.abs(samples).max() < 0.55
@@ -269,7 +281,7 @@ def test_sound_that_changes_between_mono_and_stereo_is_heard_throughout(
             container.mux([*stream.encode(frame), *stream.encode(None)])
     both = tmp_path / "both.aac"
     both.write_bytes(b"".join((tmp_path / f"{number}.aac").read_bytes() for number in range(2)))
-    samples, _ = read_audio(both)
+    samples, _ = read_audio(both, 0)
     assert abs(len(samples) - 64000) < 4000
     for start, pitch in ((16000, 440), (48000, 880)):
         spectrum = np.abs(np.fft.rfft(samples[start : start + 8000]))

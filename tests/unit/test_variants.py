@@ -12,8 +12,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 from hypothesis import given
 from hypothesis import strategies as st
+from small_films import join_sounds
 from test_shots import PARAMETERS as SHOTS_PARAMETERS
 
 from reelgraph.files import read_json, write_json
@@ -87,6 +89,20 @@ def masters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trailer": ([60, 12, 61, 17, 10], (320, 180), 20, 4),
     }
     return {name: write(folder / f"{name}.mkv", *plan) for name, plan in plans.items()}
+
+
+def test_the_sound_in_the_episode_s_language_is_what_is_compared(
+    masters: dict[str, Path], run_stage: Callable[..., Path], probed: Callable[[Path], dict[str, Path]], tmp_path: Path
+) -> None:
+    english, other = masters["english"], masters["other"]
+    sounds = [(english, "eng", Disposition(0)), (other, "fre", Disposition.default)]
+    signs = []
+    for master in (english, join_sounds(tmp_path / "two.mkv", sounds), join_sounds(tmp_path / "fr.mkv", sounds[::-1])):
+        inputs = probed(master)
+        inputs["shots"] = run_stage(shots.STAGE, inputs, SHOTS_PARAMETERS)
+        out = run_stage(fingerprints.STAGE, inputs, {"frames_per_shot": 3, "flat_sharpness": 2.0})
+        signs.append(read_json(out / "fingerprints.json")["sound"]["signs"])
+    assert signs[0] == signs[1] == signs[2] and signs[0]
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def line(text: str, start: float = 0.2) -> dict[str, Any]:
 
 
 def hear(tmp_path: Path, models: dict[str, Path], lines: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    for name in ("transcript", "names", "out"):
+    for name in ("transcript", "names", "source", "out"):
         (tmp_path / name).mkdir()
     with av.open(tmp_path / "master.wav", "w") as container:
         stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
@@ -199,7 +199,8 @@ def hear(tmp_path: Path, models: dict[str, Path], lines: list[dict[str, Any]]) -
     dropped = [{"start": 5, "end": 6, "text": "You", "reason": "no speech"}]
     (tmp_path / "transcript" / "transcript.json").write_text(json.dumps({"segments": lines, "dropped": dropped}))
     (tmp_path / "names" / "names.json").write_text(json.dumps(NAMES))
-    inputs = {name: tmp_path / name for name in ("transcript", "names")}
+    (tmp_path / "source" / "probe.json").write_text(json.dumps({"sound_stream": 0}))
+    inputs = {name: tmp_path / name for name in ("transcript", "names", "source")}
     inputs |= {"master": tmp_path / "master.wav", "model": models["qwen25-omni-tiny"]}
     transcript_disambiguate.STAGE.execute(inputs, HEAR, tmp_path / "out")
     return tuple(

@@ -37,9 +37,7 @@ def resolve(requirements: Iterable[str], constraints: Iterable[str]) -> dict[str
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as kept:
         kept.write("\n".join(constraints))
         kept.flush()
-        finished = subprocess.run(
-            [*command, "--constraint", kept.name], capture_output=True, text=True, check=False
-        )
+        finished = subprocess.run([*command, "--constraint", kept.name], capture_output=True, text=True, check=False)
     if finished.returncode:
         raise StageError(
             f"pip could not resolve the requirements of pyproject.toml:\n{finished.stderr.strip()}\n"

@@ -39,6 +39,17 @@ def integer_resampler(sample_format: str, layout: str, rate: int) -> AudioResamp
     return AudioResampler(format=sample_format, layout=layout, rate=rate, options={"internal_sample_fmt": "s32p"})
 
 
+def audio_stream(container: InputContainer, path: Path, number: int) -> av.AudioStream:
+    """Return the audio stream that probe.json calls ``number``; a StageError says that this is another file's."""
+    streams = container.streams.audio
+    if number >= len(streams):
+        raise StageError(
+            f"{path.name}: has {len(streams)} audio streams, and its probe.json says that number {number} is heard; "
+            "describe this master again, with the stage 'source'"
+        )
+    return streams[number]
+
+
 def integer_decoder(stream: av.AudioStream) -> av.AudioCodecContext:
     """Return a decoder for ``stream`` that computes in integers where FFmpeg's usual one, AAC's, does not."""
     if stream.codec_context.name != "aac":
@@ -66,12 +77,13 @@ def read_recording(path: Path, name: str, rate: int) -> np.ndarray:
     return np.concatenate([piece.to_ndarray()[0] for part in (frame, None) for piece in resampler.resample(part)])
 
 
-def soundtrack(container: InputContainer, film: Path, start: Fraction, end: Fraction) -> Iterator[np.ndarray]:
-    """Yield the first audio stream from ``start`` to before ``end``, in seconds after the first frame of the picture.
+def soundtrack(stream: av.AudioStream, film: Path, start: Fraction, end: Fraction) -> Iterator[np.ndarray]:
+    """Yield an audio stream of ``film`` from ``start`` to before ``end``, in seconds after its picture's first frame.
 
     Comes as int16 arrays [channels, samples], with silence where the stream has gaps.
     """
-    stream, picture = container.streams.audio[0], video_stream(container, film)
+    container = stream.container
+    picture = video_stream(container, film)
     decoder = integer_decoder(stream)
     resampler = integer_resampler("s16p", stream.layout.name, stream.rate)
     zero = (picture.start_time or 0) * picture.time_base

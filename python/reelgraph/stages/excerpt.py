@@ -121,7 +121,7 @@ def cut(film: Path, speech: Path, parameters: Parameters, directory: Path, episo
             audio = add_flac(container, sound.rate, sound.layout.name)
             for packet in merge(
                 encode_video(video, frames),
-                encode_audio(audio, mix(soundtrack(heard, film, start, end), lines)),
+                encode_audio(audio, mix(soundtrack(sound, film, start, end), lines)),
                 key=lambda packet: packet.dts * packet.time_base,
             ):
                 container.mux(packet)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 
 from reelgraph.files import read_json, write_json
 from reelgraph.media.fingerprints import SOUND_RATE, SOUND_STEP, pdq, sound_signs
 from reelgraph.media.frames import SCALE_DOWN, decoded_frames, open_media, picture_filter, reading, video_stream
+from reelgraph.media.sound import audio_stream, integer_decoder, integer_resampler
 from reelgraph.progress import track
 from reelgraph.stage import Stage
 
@@ -40,16 +40,17 @@ def chosen(start: int, end: int, count: int) -> list[int]:
     return sorted({start + (end - start) * (2 * number + 1) // (2 * count) for number in range(count)})
 
 
-def mono(master: Path) -> Iterator[np.ndarray]:
-    """Yield the first sound of a master as int16 [samples], 8000 a second."""
+def mono(master: Path, number: int) -> Iterator[np.ndarray]:
+    """Yield a master's audio stream ``number`` as int16 [samples], 8000 a second."""
     with open_media(master) as container, reading(master):
-        resampler = av.AudioResampler(
-            format="s16", layout="mono", rate=SOUND_RATE, options={"internal_sample_fmt": "s32p"}
-        )
-        for frame in container.decode(container.streams.audio[0]):
-            frame.pts = None
-            for piece in resampler.resample(frame):
-                yield piece.to_ndarray()[0]
+        resampler = integer_resampler("s16", "mono", SOUND_RATE)
+        stream = audio_stream(container, master, number)
+        decoder = integer_decoder(stream)
+        for packet in container.demux(stream):
+            for frame in decoder.decode(packet):
+                frame.pts = None
+                for piece in resampler.resample(frame):
+                    yield piece.to_ndarray()[0]
 
 
 def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
@@ -72,6 +73,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
         for number, frame in enumerate(track(decoded_frames(inputs.master, total), "fingerprints", total, "frame")):
             if number in wanted:
                 shots[wanted[number]]["pdq"].append(pdq(shrink(frame).to_ndarray()))
+    sound = mono(inputs.master, probe["sound_stream"])
     write_json(
         out / "fingerprints.json",
         {
@@ -81,7 +83,7 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
             "fps": found["fps"],
             "frames": total,
             "shots": shots,
-            "sound": {"seconds": SOUND_STEP / SOUND_RATE, "signs": list(sound_signs(mono(inputs.master)))},
+            "sound": {"seconds": SOUND_STEP / SOUND_RATE, "signs": list(sound_signs(sound))},
         },
     )
 

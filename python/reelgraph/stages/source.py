@@ -16,6 +16,7 @@ from av.stream import Disposition, Stream
 from reelgraph.errors import StageError
 from reelgraph.files import file_hash, write_json
 from reelgraph.media.frames import frame_rate, open_media, reading, video_stream
+from reelgraph.media.sound_streams import choose_sound
 from reelgraph.progress import progress
 from reelgraph.stage import Stage
 
@@ -128,21 +129,20 @@ def check_whole(master: Path, stamps: Stamps) -> None:
             )
 
 
-def check_sound(master: Path) -> None:
-    """Raise a StageError unless something is heard in the first audio stream."""
+def find_sound(master: Path, language: str) -> int:
+    """Return which audio stream is the episode's; raise a StageError unless something is heard in it."""
     with open_media(master) as container, reading(master):
-        if not container.streams.audio:
-            raise StageError(f"{master.name}: has no audio stream, the episode is silent; give a master with sound")
+        number = choose_sound(container, master, language)
         resampler = av.AudioResampler(format="s16")
-        for frame in container.decode(container.streams.audio[0]):
+        for frame in container.decode(container.streams.audio[number]):
             frame.pts = None
             if any(
                 np.abs(piece.to_ndarray().astype(np.int32)).max() > LOUDEST_SILENCE
                 for piece in resampler.resample(frame)
             ):
-                return
+                return number
     raise StageError(
-        f"{master.name}: nothing is heard in its first audio stream, the episode is silent; give a master with sound"
+        f"{master.name}: nothing is heard in its audio stream {number}, the episode is silent; give a master with sound"
     )
 
 
@@ -189,11 +189,9 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     check_streams(inputs.master)
     stamps = time_stamps(inputs.master)
     check_whole(inputs.master, stamps)
-    check_sound(inputs.master)
-    size = inputs.master.stat().st_size
-    write_json(
-        out / "probe.json", {**asdict(parameters), "sha256": sha256, "bytes": size, **describe(inputs.master, stamps)}
-    )
+    probe = {**asdict(parameters), "sha256": sha256, "bytes": inputs.master.stat().st_size}
+    sound = {"sound_stream": find_sound(inputs.master, parameters.language)}
+    write_json(out / "probe.json", {**probe, **describe(inputs.master, stamps), **sound})
 
 
 STAGE = Stage(name="source", inputs=Inputs, parameters=Parameters, outputs={"probe.json": "probe"}, run=run)

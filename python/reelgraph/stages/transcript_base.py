@@ -153,10 +153,11 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write transcript.json; sound without speech gives an empty one."""
     probe = read_json(inputs.source / "probe.json")
     check_language(probe, parameters.language)
-    workers = workers_for(max((sound["seconds"] for sound in probe["audio"]), default=0), parameters)
+    number = probe["sound_stream"]
+    workers = workers_for(probe["audio"][number]["seconds"], parameters)
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Both leave Python to itself for most of their time, so they take that of the longer one.
-        reading = pool.submit(_read, inputs.master, parameters)
+        reading = pool.submit(_read, inputs.master, number, parameters)
         model = load_model(inputs.model, parameters, workers)
         samples, offset, parts = reading.result()
     heard = transcribe(model, samples, parts, parameters, workers)
@@ -170,8 +171,8 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     write_json(out / "transcript.json", transcript)
 
 
-def _read(master: Path, parameters: Parameters) -> tuple[np.ndarray, float, list[Speech]]:
-    samples, start = read_audio(master)
+def _read(master: Path, number: int, parameters: Parameters) -> tuple[np.ndarray, float, list[Speech]]:
+    samples, start = read_audio(master, number)
     return samples, start, speech_in(samples, parameters)
 
 

@@ -22,9 +22,10 @@ from reelgraph.words.candidates import Candidate, candidates_of, with_candidate
 
 @dataclass(frozen=True)
 class Inputs:
-    """A media file, directories with its transcript.json and names.json, and a Qwen2.5-Omni."""
+    """A media file, directories with its probe.json, transcript.json and names.json, and a Qwen2.5-Omni."""
 
     master: Path
+    source: Path
     transcript: Path
     names: Path
     model: Path
@@ -103,7 +104,7 @@ def hear(
     # Loading torch takes seconds, and most episodes of a series without odd names have no doubtful line.
     from reelgraph.words.hearing import Listen, Listener
 
-    samples, offset = read_audio(inputs.master)
+    samples, offset = read_audio(inputs.master, read_json(inputs.source / "probe.json")["sound_stream"])
     listener = Listener(inputs.model, parameters)
     questions = []
     for number, candidates in doubtful.items():

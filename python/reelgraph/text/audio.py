@@ -10,15 +10,15 @@ import av
 import numpy as np
 
 from reelgraph.errors import StageError
-from reelgraph.media.sound import integer_decoder, integer_resampler
+from reelgraph.media.sound import audio_stream, integer_decoder, integer_resampler
 
 SAMPLE_RATE = 16_000
 # Codecs' own frames are so short that calling the resampler takes longer than resampling.
 SAMPLES_AT_ONCE = 500_000
 
 
-def read_audio(path: Path) -> tuple[np.ndarray, float]:
-    """Return the first audio stream as float32 mono samples in -1..1 at 16 kHz, and when it starts.
+def read_audio(path: Path, number: int) -> tuple[np.ndarray, float]:
+    """Return audio stream ``number`` as float32 mono samples in -1..1 at 16 kHz, and when it starts.
 
     The start is in seconds after the first frame of the picture, or zero where the file has no picture. A file that is
     not media, has no audio stream or breaks off raises a StageError.
@@ -26,19 +26,16 @@ def read_audio(path: Path) -> tuple[np.ndarray, float]:
     pieces: list[np.ndarray] = []
     try:
         with av.open(path) as container:
-            if not container.streams.audio:
-                raise StageError(
-                    f"{path.name}: has no audio stream, so it cannot be transcribed; give a master with sound"
-                )
+            stream = audio_stream(container, path, number)
             # In integers throughout, since floating point would give other samples on another processor.
-            decoder = integer_decoder(container.streams.audio[0])
-            frames = (frame for packet in container.demux(audio=0) for frame in decoder.decode(packet))
+            decoder = integer_decoder(stream)
+            frames = (frame for packet in container.demux(stream) for frame in decoder.decode(packet))
             # Broadcasts change from stereo to mono and back within a film; a resampler does not.
             for _, alike in groupby(frames, lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
                 resampler = integer_resampler("s16", "mono", SAMPLE_RATE)
                 for frame in chain(_long_frames(alike), (None,)):
                     pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(frame))
-            start = _start(container.streams.audio[0])
+            start = _start(stream)
             if container.streams.video:
                 start -= _start(container.streams.video[0])
     except av.FFmpegError as error:
