@@ -223,8 +223,9 @@ def _handler(hub: LocalHub, where: str) -> type[BaseHTTPRequestHandler]:
                 piece = bytearray(repository.read(file, start, min(stop, start + (1 << 18))))
                 if fault.altered_at is not None and start <= fault.altered_at < start + len(piece):
                     piece[fault.altered_at - start] ^= 1
-                self.wfile.write(piece)
+                # Counted before it is sent: whoever has all of a file must find all of it counted.
                 hub.count(len(piece))
+                self.wfile.write(piece)
                 start += len(piece)
             if stop < end:
                 self.wfile.flush()
