@@ -168,13 +168,14 @@ def _all(jobs: int, on_bytes: Callable[[int], None], calls: Sequence[Callable[[C
 @contextmanager
 def _counted(what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
     """Report bytes as megabytes while the block runs."""
-    done = 0
+    done, one_at_a_time = 0, threading.Lock()
     with progress(what, max(1, round(total_bytes / MEGABYTE)), "megabyte") as counter:
 
         def on_bytes(count: int) -> None:
             nonlocal done
-            done += count
-            counter.done = round(done / MEGABYTE)
+            with one_at_a_time:
+                done += count
+                counter.done = round(done / MEGABYTE)
 
         yield on_bytes
 
