@@ -268,6 +268,13 @@ def test_text_encoded_with_another_trigger_is_refused_by_the_clip(workshop, tmp_
 # Training
 
 
+def noise_and_text() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return latents [1, channels, frames, height, width] and a text's embedding, the same whatever ran before."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = (1, 48, 5, 4, 4), (1, 512, TINY["text_dim"])
+    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+
+
 def sample_of(
     clip: str, index: int, first_frame: bool, latents: torch.Tensor, context: torch.Tensor, noise: torch.Tensor
 ):
@@ -280,7 +287,7 @@ def test_the_planned_loss_is_diffsynths_own(workshop, first_frame):
     """Up to rounding: the same numbers through two rows of modulation and real rotations instead of complex ones."""
     pipe = load_pipeline(workshop.model(), ["dit"], "cpu", "float32")
     pipe.scheduler.set_timesteps(1000, training=True, shift=5.0)
-    latents, context = torch.randn(1, 48, 5, 4, 4), torch.randn(1, 512, TINY["text_dim"])
+    latents, context = noise_and_text()
     torch.manual_seed(5)
     index = int(torch.randint(0, 1000, (1,)))
     noise = torch.randn_like(latents)
@@ -464,11 +471,8 @@ def test_diffsynths_loader_merges_every_layer_and_the_output_changes(workshop, c
     # Trained outside no_grad, if this is the first test to ask for it.
     file = workshop.checkpoint() / "lora.safetensors"
     pipe = load_pipeline(workshop.model(), ["dit"], "cpu", "float32")
-    latents, context, timestep = (
-        torch.randn(1, 48, 5, 4, 4),
-        torch.randn(1, 512, TINY["text_dim"]),
-        torch.tensor([500.0]),
-    )
+    latents, context = noise_and_text()
+    timestep = torch.tensor([500.0])
     with torch.no_grad():
         before = pipe.model_fn(dit=pipe.dit, latents=latents, context=context, timestep=timestep)
         pipe.load_lora(pipe.dit, str(file))
@@ -490,7 +494,7 @@ def test_peft_loads_every_key_and_computes_what_the_merged_model_computes(worksh
     result = set_peft_model_state_dict(adapted.dit, weights)
     assert not result.unexpected_keys
     assert not [name for name in result.missing_keys if "lora_" in name]
-    inputs = {"latents": torch.randn(1, 48, 5, 4, 4), "context": torch.randn(1, 512, TINY["text_dim"])}
+    inputs = dict(zip(("latents", "context"), noise_and_text(), strict=True))
     with torch.no_grad():
         outputs = [pipe.model_fn(dit=pipe.dit, timestep=torch.tensor([500.0]), **inputs) for pipe in (adapted, merged)]
     assert torch.allclose(*outputs, atol=1e-4)
@@ -508,7 +512,7 @@ def test_diffusers_loads_every_layer_and_computes_what_the_merged_model_computes
     transformer = WanTransformer3DModel.from_single_file(weights, config=str(tmp_path), torch_dtype=torch.float32)
     scheduler = FlowMatchEulerDiscreteScheduler()
     theirs = WanPipeline(None, None, vae=None, transformer=transformer, scheduler=scheduler)
-    latents, context = torch.randn(1, 48, 5, 4, 4), torch.randn(1, 512, TINY["text_dim"])
+    latents, context = noise_and_text()
     timestep = torch.tensor([500.0])
 
     @torch.no_grad()
@@ -537,7 +541,7 @@ def test_the_merged_lora_computes_what_was_trained(workshop):
             parameter.copy_(state[name])
     merged = load_pipeline(workshop.model(), ["dit"], "cpu", "float32")
     merged.load_lora(merged.dit, str(workshop.checkpoint() / "lora-fp32.safetensors"))
-    inputs = {"latents": torch.randn(1, 48, 5, 4, 4), "context": torch.randn(1, 512, TINY["text_dim"])}
+    inputs = dict(zip(("latents", "context"), noise_and_text(), strict=True))
     with torch.no_grad():
         outputs = [pipe.model_fn(dit=pipe.dit, timestep=torch.tensor([500.0]), **inputs) for pipe in (trained, merged)]
     assert torch.allclose(*outputs, atol=1e-4)
