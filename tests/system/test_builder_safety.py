@@ -15,6 +15,7 @@ from builder_desk import CAPS, Office, agree, open_office
 from builder_robot import PASSWORD, Account, addon, auction, standard
 
 from reelgraph.builder import journal as journal_module
+from reelgraph.builder import order as order_module
 from reelgraph.builder.cancel import cancel_lease, cancel_server
 from reelgraph.builder.credentials import read_credentials
 from reelgraph.builder.lease import State
@@ -209,6 +210,14 @@ def test_a_second_lease_needs_to_be_asked_for(office: Office) -> None:
     office.account.auctions[0]["id"] = 99
     office.rent(another=True)
     assert len(real_orders(office.account)) == 2
+
+
+def test_two_leases_of_one_second_are_two(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["00ff", "00ff", "00ff", "ff00"])
+    monkeypatch.setattr(order_module.secrets, "token_hex", lambda size: next(drawn))
+    first, second = (place_order(office.desk(), office.quote(), caps=None, confirm=agree) for _ in range(2))
+    assert (first.id[-5:], second.id[-5:]) == ("-00ff", "-ff00")
+    assert first.fingerprint != second.fingerprint and len(office.desk().leases()) == 2
 
 
 def test_two_orders_at_once_are_one(office: Office) -> None:

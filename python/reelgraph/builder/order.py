@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reelgraph.builder.clock import as_text
@@ -79,7 +79,7 @@ def place_order(
         check_unchanged(quote, offer)
         assert offer is not None
         now = desk.now()
-        id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        id = _new_id(desk, now)
         key = make_key(desk.keys(id), "id_ed25519")
         expires = now + timedelta(seconds=float(quote.hours) * 3600)
         desk.journal.append(
@@ -108,6 +108,13 @@ def place_order(
             ) from error
         note_transaction(desk, desk.lease(id), transaction)
         return desk.lease(id)
+
+
+def _new_id(desk: Desk, now: datetime) -> str:
+    """Return an id that no lease has: one of the same second must not lose its key to this one."""
+    while desk.keys(id := f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}").exists():
+        pass
+    return id
 
 
 def _check_journal(desk: Desk, another: bool) -> None:
