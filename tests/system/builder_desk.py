@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,27 @@ class AccountClock(Clock):
         self._account.advance(seconds)
 
 
+class Impatient(httpx.HTTPTransport):
+    """The real transport, which waits but a moment for the answer to an order that the webservice is silent on.
+
+    It goes on once the webservice is silent: a slow one would have the order take effect later, at any time.
+    """
+
+    silent: threading.Event | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send."""
+        if self.silent is None or request.method != "POST" or not request.url.path.endswith("/transaction"):
+            return super().handle_request(request)
+        request.extensions["timeout"] = {**request.extensions["timeout"], "read": 0.05}
+        try:
+            return super().handle_request(request)
+        except httpx.ReadTimeout:
+            assert self.silent.wait(60)
+            self.silent.clear()
+            raise
+
+
 @dataclass
 class Office:
     """A person with credentials, a journal folder and a clock; ``desk()`` is what one process has of it."""
@@ -59,8 +81,7 @@ class Office:
     folder: Path
     clock: AccountClock
     said: list[str] = field(default_factory=list)
-    transport: Callable[[], httpx.BaseTransport] = lambda: httpx.HTTPTransport(verify=_NO_TLS)
-    timeout: float = 0.1
+    transport: Callable[[], httpx.BaseTransport] = lambda: Impatient(verify=_NO_TLS)
 
     def credentials(self, password: str = PASSWORD) -> Credentials:
         """Return credentials read from a private file."""
@@ -74,7 +95,7 @@ class Office:
 
     def desk(self) -> Desk:
         """Return a new process's desk: everything that is not on disk is new."""
-        robot = Robot(Webservice(self.credentials(), self.clock, timeout=self.timeout, transport=self.transport()))
+        robot = Robot(Webservice(self.credentials(), self.clock, transport=self.transport()))
         return Desk(robot, Journal(self.folder / "state", self.clock), self.clock, self.said.append)
 
     def quote(self, hours: int = 10) -> Quote:

@@ -10,9 +10,8 @@ import base64
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
@@ -35,7 +34,8 @@ FAULTS = (
     "rate-limit",
     "late",
 )
-_STALL_SECONDS = 0.2
+# How long the webservice is silent at most: until the client goes away.
+_SILENCE_SECONDS = 120
 
 
 def addon(net: str = "1.70", gross: str = "2.02") -> dict[str, Any]:
@@ -186,6 +186,8 @@ class Account:
         self.sent_orders: list[dict[str, list[str]]] = []
         self.cancelled: list[int] = []
         self.failed_logins = 0
+        # Set when a request had its effect, or has none, and is left without an answer.
+        self.silent = threading.Event()
         # Returns the fault of a request, or None; called once for each request.
         self.fault: Callable[[str, str], str | None] = lambda method, path: None
         # Called around a request's effect, with "before" or "after".
@@ -453,11 +455,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "error-before":
             return self._reply(*_error(500, "INTERNAL_ERROR", "internal error"))
         if fault in ("drop-before", "stall-before"):
-            return self._drop(fault)
+            return self._drop(account, fault)
         status, value = account.answer(method, path, parse_qs(body), late=fault == "late")
         account.hook(method, path, "after")
         if fault in ("drop-after", "stall-after", "late"):
-            return self._drop(fault)
+            return self._drop(account, fault)
         if fault == "error-after":
             return self._reply(*_error(500, "INTERNAL_ERROR", "internal error"))
         if fault == "garbage-after":
@@ -479,9 +481,12 @@ class _Handler(BaseHTTPRequestHandler):
         if length is not None:
             self.close_connection = True
 
-    def _drop(self, fault: str) -> None:
+    def _drop(self, account: Account, fault: str) -> None:
         if fault.startswith("stall"):
-            time.sleep(_STALL_SECONDS)
+            account.silent.set()
+            self.connection.settimeout(_SILENCE_SECONDS)
+            with suppress(OSError):
+                self.connection.recv(1)
         self.close_connection = True
 
 

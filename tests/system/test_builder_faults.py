@@ -17,7 +17,7 @@ from unittest import mock
 
 import httpx
 import pytest
-from builder_desk import CAPS, AccountClock, Office, agree, quick_keys
+from builder_desk import CAPS, AccountClock, Impatient, Office, agree, quick_keys
 from builder_robot import FAULTS, Account, Machine, Order, Service
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -74,7 +74,7 @@ class Killer:
         self.point()
 
 
-class Transport(httpx.HTTPTransport):
+class Transport(Impatient):
     """The real transport with a point before each request leaves and one after its answer came."""
 
     killer = Killer(None)
@@ -88,7 +88,7 @@ class Transport(httpx.HTTPTransport):
         return response
 
 
-# Most requests pass; a stall takes real time, so it is rarer than a closed connection with the same meaning.
+# Most requests pass; a silence takes real time, so only orders have it.
 requests_faults = st.lists(
     st.one_of(
         st.none(), st.none(), st.none(), st.sampled_from([fault for fault in FAULTS if not fault.startswith("stall")])
@@ -134,6 +134,7 @@ class Renting(RuleBasedStateMachine):
 
         self.account.fault, killer = fault, Killer(kill)
         self.transport.killer = killer
+        self.transport.silent = self.account.silent if (order_fault or "").startswith("stall") else None
         try:
             with mock.patch.object(journal, "_write_synced", killer.write):
                 yield
@@ -141,7 +142,7 @@ class Renting(RuleBasedStateMachine):
             pass
         finally:
             self.account.fault = lambda method, path: None
-            self.transport.killer = Killer(None)
+            self.transport.killer, self.transport.silent = Killer(None), None
 
     def leases(self) -> dict[str, Lease]:
         return self.office.desk().leases()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from builder_desk import CAPS, Office, agree, open_office
+from builder_desk import CAPS, Impatient, Office, agree, open_office
 from builder_robot import PASSWORD, Account, addon, auction, standard
 
 from reelgraph.builder import journal as journal_module
@@ -260,11 +260,15 @@ def test_a_machine_that_nobody_knows_stops_an_order_until_it_is_named(office: Of
 def test_a_lost_answer_is_ambiguous_and_the_order_is_never_sent_again(office: Office, fault: str) -> None:
     quote = office.quote()
     fault_of(office, "POST", "/transaction", fault)
+    transport = Impatient()
+    transport.silent = office.account.silent if fault.startswith("stall") else None
+    office.transport = lambda: transport
     with pytest.raises(StageError, match="it is not sent again"):
         place_order(office.desk(), quote, caps=CAPS, confirm=agree)
     (lease,) = office.desk().leases().values()
     assert lease.state is State.AMBIGUOUS
     office.account.fault = lambda method, path: None
+    transport.silent = None
     sent = len(real_orders(office.account))
     for _ in range(3):
         office.account.auctions = Account().auctions

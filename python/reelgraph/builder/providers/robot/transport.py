@@ -22,6 +22,7 @@ from reelgraph.builder.provider import (
 from reelgraph.builder.providers.robot.answers import error_of, inner, parse, unwrap
 
 _TRIES = 4
+_PATIENCE_SECONDS = 30.0
 _DEFAULT_INTERVAL = 3600.0
 
 
@@ -33,7 +34,6 @@ class Webservice:
         credentials: Credentials,
         clock: Clock,
         *,
-        timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class Webservice:
             headers={"Accept": "application/json", "User-Agent": "reelgraph"},
             # A connection that the other side has silently closed would make an order's fate unknown for nothing.
             limits=httpx.Limits(max_keepalive_connections=0),
-            timeout=timeout,
+            timeout=_PATIENCE_SECONDS,
             transport=transport,
         )
         self.time: datetime | None = None
