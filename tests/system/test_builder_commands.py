@@ -60,7 +60,7 @@ class Person:
         }
         self.environment.pop("REEL_BUILDER_SPEND", None)
         self.has_nix("2.34.1")
-        self.pid = 0
+        self._pid, self._starting = 0, threading.Lock()
 
     def has_nix(self, version: str) -> None:
         """Have this machine's Nix say another version; whatever else it is asked, it does."""
@@ -71,19 +71,26 @@ class Person:
         (self.folder / "bin/nix").chmod(0o755)
         self.environment["PATH"] = f"{self.folder / 'bin'}:{os.environ['PATH']}"
 
+    @property
+    def pid(self) -> int:
+        """The process that runs or ran last; a request may come in before its process id is known here."""
+        with self._starting:
+            return self._pid
+
     def reel_from_a_new_interpreter(self, *arguments: str, typed: str = "") -> str:
         """Run ``reel builder …`` as a shell would, allowed to spend, and return everything that it said."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, "builder", *arguments],
-            cwd=self.folder,
-            env={**self.environment, "REEL_BUILDER_SPEND": "yes"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.pid = process.pid
-        said, _ = process.communicate(typed + "\n", timeout=120)
+        with self._starting:
+            process = subprocess.Popen(
+                [sys.executable, "-c", START, "builder", *arguments],
+                cwd=self.folder,
+                env={**self.environment, "REEL_BUILDER_SPEND": "yes"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            self._pid = process.pid
+        said, _ = process.communicate(typed + "\n", timeout=600)
         assert process.returncode == 0, said
         return said
 
@@ -125,10 +132,11 @@ class Person:
         """
         files = [self.folder / name for name in ("typed", "output", "messages")]
         files[0].write_text(typed + "\n")
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._run(files, ["builder", *arguments], spend)
-        _, status = os.waitpid(self.pid, 0)
+        with self._starting:
+            self._pid = os.fork()
+            if self._pid == 0:
+                self._run(files, ["builder", *arguments], spend)
+        _, status = os.waitpid(self._pid, 0)
         return (os.waitstatus_to_exitcode(status), files[1].read_text(), files[2].read_text())
 
     def _run(self, files: list[Path], arguments: list[str], spend: bool) -> None:
