@@ -86,7 +86,8 @@ class LoopbackBuilder:
         log = self.folder / "sshd.log"
         command = [str(self._sshd), "-D", "-f", str(self.folder / "sshd_config"), "-E", str(log)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        for _ in range(100):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             with socket.socket() as probe:
                 probe.settimeout(1)
                 if probe.connect_ex((self.address, 22)) == 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, find_chromium
+from builder_sshd import installed_sshd
 from real_nix import fetch_nix, output_paths
 
 
@@ -26,6 +27,13 @@ def newer_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def newest_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of the Debian release that is still being made (2.34 or newer)."""
     return fetch_nix(tmp_path_factory.mktemp("newest-nix"), "forky")
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Path]:
+    """The path of sshd, which is installed and removed once where it is missing: a mirror may fail at any time."""
+    with installed_sshd() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")

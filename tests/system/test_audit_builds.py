@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder_sshd import LoopbackBuilder, installed_sshd
+from builder_sshd import LoopbackBuilder
 from reel import copy_checkout, plant_stage, reel, reel_command, reel_environment, reel_json
 
 STAGE = '''"""A stage that takes its time and writes down its number."""
@@ -135,21 +135,20 @@ def test_the_second_build_may_be_in_another_store(patient: tuple[Path, str], tmp
     assert report["facts"]["second build"] == "here, in another store, 1 stage at a time"
 
 
-def test_the_second_build_may_be_on_a_builder_over_ssh(patient: tuple[Path, str], tmp_path: Path) -> None:
+def test_the_second_build_may_be_on_a_builder_over_ssh(patient: tuple[Path, str], sshd: Path, tmp_path: Path) -> None:
     checkout, target = patient
-    with installed_sshd() as sshd:
-        builder = LoopbackBuilder(sshd, tmp_path / "builder", f"127.62.{os.getpid() % 250 + 1}.1")
-        builder.start()
-        try:
-            host_key = base64.b64encode((builder.folder / "host.pub").read_bytes()).decode()
-            uri = f"ssh-ng://root@{builder.address}?ssh-key={builder.folder}/user&base64-ssh-public-host-key={host_key}"
-            options = ["--builder", uri, "--work", tmp_path / "clean"]
-            status, report = reel_json("audit", target, *options, cwd=checkout)
-            assert (status, set(classes(report).values())) == (0, {"reproduced"})
-            assert report["facts"]["second build"] == "on a builder over ssh-ng, 1 stage at a time"
-            assert all(builder.has(stage["second"]["path"]) for stage in report["stages"])
-        finally:
-            builder.stop()
+    builder = LoopbackBuilder(sshd, tmp_path / "builder", f"127.62.{os.getpid() % 250 + 1}.1")
+    builder.start()
+    try:
+        host_key = base64.b64encode((builder.folder / "host.pub").read_bytes()).decode()
+        uri = f"ssh-ng://root@{builder.address}?ssh-key={builder.folder}/user&base64-ssh-public-host-key={host_key}"
+        options = ["--builder", uri, "--work", tmp_path / "clean"]
+        status, report = reel_json("audit", target, *options, cwd=checkout)
+        assert (status, set(classes(report).values())) == (0, {"reproduced"})
+        assert report["facts"]["second build"] == "on a builder over ssh-ng, 1 stage at a time"
+        assert all(builder.has(stage["second"]["path"]) for stage in report["stages"])
+    finally:
+        builder.stop()
 
 
 def test_a_stage_that_needs_a_gpu_is_not_checked_without_one(patient: tuple[Path, str], tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from builder_desk import Office, open_office
-from builder_sshd import LoopbackBuilder, installed_sshd
+from builder_sshd import LoopbackBuilder
 
 from reelgraph.builder import install as install_module
 from reelgraph.builder import rescue as rescue_module
@@ -45,6 +46,36 @@ ipv6 2001:db8:1::2/64
 """
 
 
+class SleepingClock(Clock):
+    """Time that passes only while somebody sleeps, and then at once."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds slept."""
+        return self.slept
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept += seconds
+
+
+class DeadlineAtWork(Deadline):
+    """A deadline that passes as soon as a file has a first line."""
+
+    def __init__(self, sign: Path) -> None:
+        super().__init__(SleepingClock(), 0)
+        self._sign = sign
+
+    @property
+    def left(self) -> float:
+        """Nothing, once the file has its line."""
+        while not self._sign.exists() or "\n" not in self._sign.read_text():
+            time.sleep(0.01)
+        return super().left
+
+
 class Rescue(LoopbackBuilder):
     """The rescue system: a login shell for the key that was ordered with; later the installed builder."""
 
@@ -52,13 +83,6 @@ class Rescue(LoopbackBuilder):
         """Start sshd as the rescue system does, with a shell for one key."""
         self.start()
         (self.folder / "authorized_keys").write_text(public_key + "\n")
-
-
-@pytest.fixture(scope="module")
-def sshd() -> Iterator[Path]:
-    """The path of sshd."""
-    with installed_sshd() as path:
-        yield path
 
 
 @pytest.fixture
@@ -81,10 +105,10 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
         yield opened
 
 
-def rent(office: Office, rescue: Rescue, host_key: str = "host.pub") -> tuple[Desk, Lease]:
+def rent(office: Office, rescue: Rescue, host_key: str = "host.pub", clock: Clock | None = None) -> tuple[Desk, Lease]:
     """Rent the loopback machine; the provider reports the fingerprint of ``host_key``."""
     office.account.rescue_host_keys = [md5_fingerprint((rescue.folder / host_key).read_text())]
-    desk = replace(office.desk(), clock=Clock())
+    desk = replace(office.desk(), clock=clock or Clock())
     lease = wait(office.desk(), office.rent(), 10)
     office.account.machines[3052441].address = rescue.address
     lease.address = rescue.address
@@ -126,9 +150,9 @@ def test_the_builder_is_installed_with_a_key_that_was_made_beforehand(
         (rescue.folder / "authorized_keys").write_text(f'restrict,command="{rescue.folder / "forced-command"}" {key}\n')
         (rescue.folder / "reboot").unlink()
 
-    thread = threading.Thread(target=restart)
+    thread = threading.Thread(target=restart, daemon=True)
     thread.start()
-    builder = install(desk, lease, minutes=2, command=stand_in(tmp_path, reboot), rescue=False)
+    builder = install(desk, lease, minutes=10, command=stand_in(tmp_path, reboot), rescue=False)
     thread.join()
     arguments = given.read_text().split()
     assert arguments[arguments.index("--target-host") + 1] == f"root@{rescue.address}"
@@ -158,7 +182,7 @@ def test_an_installation_that_was_ended_before_it_could_say_so_is_not_repeated(
     rescue.start("installed")
     forced = f'restrict,command="{rescue.folder / "forced-command"}"'
     (rescue.folder / "authorized_keys").write_text(f"{forced} {read_key(folder / 'id_ed25519').public}\n")
-    builder = install(desk, lease, minutes=1, command=stand_in(tmp_path, "exit 9"), rescue=False)
+    builder = install(desk, lease, minutes=10, command=stand_in(tmp_path, "exit 9"), rescue=False)
     assert builder.host_key == " ".join(host_key.public.split()[:2]) and desk.lease(lease.id).installed
 
 
@@ -168,7 +192,7 @@ def test_a_machine_with_another_host_key_than_the_provider_reports_gets_nothing(
     desk, lease = rent(office, rescue, host_key="other-host.pub")
     ran = tmp_path / "ran"
     with pytest.raises(BuilderError, match="shows none of the host keys that the provider reports"):
-        install(desk, lease, minutes=1, command=stand_in(tmp_path, f"touch {ran}"), rescue=False)
+        install(desk, lease, minutes=10, command=stand_in(tmp_path, f"touch {ran}"), rescue=False)
     assert not ran.exists()
     assert "Accepted publickey" not in (rescue.folder / "sshd.log").read_text()
 
@@ -186,7 +210,7 @@ def test_rescue_starts_the_rescue_system_anew_without_a_technician(
     desk, lease = rent(office, rescue)
     lease.rescue_host_keys = ()
     with pytest.raises(StageError, match="failed with status 9"):
-        install(desk, lease, minutes=1, command=stand_in(tmp_path, "exit 9"), rescue=True)
+        install(desk, lease, minutes=10, command=stand_in(tmp_path, "exit 9"), rescue=True)
     assert office.account.rescues == [3052441] and office.account.resets == [(3052441, "hw")]
 
 
@@ -206,14 +230,16 @@ def test_a_host_key_is_known_by_every_form_of_its_fingerprint(rescue: Rescue, fo
 
 
 def test_an_installation_that_hangs_is_ended_with_everything_it_started(tmp_path: Path) -> None:
-    mark = tmp_path / "still-running"
-    command = stand_in(tmp_path, f"(while true; do date > {mark}; sleep 0.1; done) &\nsleep 600")
+    started = tmp_path / "started"
+    command = stand_in(tmp_path, f"sleep 600 &\necho $! > {started}\nsleep 600")
     with pytest.raises(StageError, match="the installation did not end in time and was stopped"):
-        run_with_deadline(command, Deadline(Clock(), 1), "the installation")
-    time.sleep(0.3)
-    mark.unlink()
-    time.sleep(0.5)
-    assert not mark.exists()
+        run_with_deadline(command, DeadlineAtWork(started), "the installation")
+    status = Path(f"/proc/{started.read_text().strip()}/stat")
+    patience = Deadline(Clock(), 60)
+    with suppress(FileNotFoundError, ProcessLookupError):
+        # A process that was killed may wait to be reaped.
+        while status.read_text().rsplit(")", 1)[1].split()[0] != "Z":
+            assert patience.wait(0.01), "what it started goes on"
 
 
 def test_an_installation_that_fails_says_so(tmp_path: Path) -> None:
@@ -222,9 +248,10 @@ def test_an_installation_that_fails_says_so(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_does_not_come_back_is_named(office: Office, rescue: Rescue, tmp_path: Path) -> None:
-    desk, lease = rent(office, rescue)
+    # Time passes while the machine is waited for, and not before.
+    desk, lease = rent(office, rescue, clock=SleepingClock())
     with pytest.raises(BuilderError, match="did not answer in time: builder"):
-        install(desk, lease, minutes=0.1, command=stand_in(tmp_path, "exit 0"), rescue=False)
+        install(desk, lease, minutes=1, command=stand_in(tmp_path, "exit 0"), rescue=False)
     assert not desk.lease(lease.id).installed
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from builder_sshd import LoopbackBuilder, installed_sshd
+from builder_sshd import LoopbackBuilder
 from real_nix import ROOT, copy_of_checkout, nixw, output_paths
 
 GPU_STAGES = ("wan22-latents", "wan22-text", "wan22-train", "samples")
@@ -139,13 +139,6 @@ class User:
     def chain(self, nonce: str, seconds: int = 0) -> None:
         """Make the chain's links new ones."""
         (self.checkout / "chain.json").write_text(json.dumps({"nonce": nonce, "seconds": seconds}))
-
-
-@pytest.fixture(scope="module")
-def sshd() -> Iterator[Path]:
-    """The path of sshd."""
-    with installed_sshd() as path:
-        yield path
 
 
 @pytest.fixture(scope="module")
