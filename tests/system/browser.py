@@ -49,11 +49,13 @@ class Browser:
         os.close(to_read)
         os.close(to_write)
         self._buffer, self._number, self.log = b"", 0, []
+        self._loaded: set[str] = set()
         target = next(t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         attached = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime"):
             self._call(f"{domain}.enable", session=self._session)
+        self._call("Page.setLifecycleEventsEnabled", session=self._session, enabled=True)
 
     def close(self) -> None:
         """End the browser."""
@@ -65,8 +67,10 @@ class Browser:
     def open(self, page: Path, downloads: Path) -> None:
         """Load a file from disk; what it lets the user save goes to ``downloads``."""
         self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
-        self._call("Page.navigate", session=self._session, url=page.as_uri())
-        self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
+        # Until its own load is told of, the page before it may be the one that answers.
+        loader = self._call("Page.navigate", session=self._session, url=page.as_uri())["loaderId"]
+        while loader not in self._loaded:
+            self._note(self._read())
 
     def show(self, page: Path, scheme: str, width: int = 1400, height: int = 1200) -> None:
         """Load a file under a colour scheme, ``light`` or ``dark``, in a window of this many pixels."""
@@ -128,15 +132,23 @@ class Browser:
             **({"sessionId": session} if session else {}),
         }
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        while True:
-            while b"\0" not in self._buffer:
-                piece = os.read(self._from, 1 << 16)
-                assert piece, "the browser ended"
-                self._buffer += piece
-            line, self._buffer = self._buffer.split(b"\0", 1)
-            answer = json.loads(line)
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer["error"]
-                return answer["result"]
-            if answer.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
-                self.log.append(answer["params"])
+        while (answer := self._read()).get("id") != self._number:
+            self._note(answer)
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def _read(self) -> dict[str, Any]:
+        """Return the browser's next answer or event."""
+        while b"\0" not in self._buffer:
+            piece = os.read(self._from, 1 << 16)
+            assert piece, "the browser ended"
+            self._buffer += piece
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        return json.loads(line)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        """Remember what a page said and which one is loaded."""
+        if event.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
+            self.log.append(event["params"])
+        if event.get("method") == "Page.lifecycleEvent" and event["params"]["name"] == "load":
+            self._loaded.add(event["params"]["loaderId"])
