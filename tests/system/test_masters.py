@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import pytest
 from real_nix import nixw
 from small_films import read_numbers, write_film
 
-# Of this run alone, so that the store cannot have them from another one.
-FIRST, SECOND = (f"9{os.getpid()}{number}" for number in (1, 2))
+# Of this run alone, so that the store cannot have them from another one; in a container a process id comes again.
+RUN = secrets.randbelow(10**8)
+FIRST, SECOND = (f"9{RUN:08}{number}" for number in (1, 2))
 
 
 @dataclass(frozen=True)

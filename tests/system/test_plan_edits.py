@@ -41,17 +41,17 @@ def word() -> str:
 
 
 def number() -> str:
-    """Return three digits: Nix 2.8 keeps six of a number."""
+    """Return three digits; Nix 2.8 keeps six of a number."""
     return str(DRAW.randrange(100, 1000))
 
 
 def replace(file: str, *edits: tuple[str, str]) -> Callable[[Path], None]:
-    """Return the edit that replaces each pattern's first occurrence in a file; WORD and NUMBER are drawn anew."""
+    """Return the edit that replaces each pattern's first occurrence in a file; each WORD and NUMBER is drawn anew."""
 
     def apply(checkout: Path) -> None:
         path = checkout / file
         for pattern, text in edits:
-            drawn = text.replace("WORD", word()).replace("NUMBER", number())
+            drawn = re.sub("WORD|NUMBER", lambda found: word() if found[0] == "WORD" else number(), text)
             edited, count = re.subn(pattern, drawn, path.read_text(), count=1)
             assert count == 1, f"{file} has no '{pattern}'"
             path.write_text(edited)
@@ -96,6 +96,7 @@ EDITS = {
             PIPELINE,
             (r"trim_frames = \d+;", "trim_frames = 3;"),
             (r"repeat_change = 0.1\d*", "repeat_change = 0.1NUMBER"),
+            (r"still_share = 0.95\d*", "still_share = 0.95NUMBER"),
         ),
         # Further on somebody has to write labels for the new clips.
         f"smoke.episodes.{EPISODE}.clips",
@@ -122,7 +123,11 @@ EDITS = {
         is_foreseeable=False,
     ),
     "a master": Edit(
-        replace(PIPELINE, (r"end_seconds = [\d.]+;", "end_seconds = 229.NUMBER;")),
+        replace(
+            PIPELINE,
+            (r"start_seconds = [\d.]+;", "start_seconds = 150.NUMBER;"),
+            (r"end_seconds = [\d.]+;", "end_seconds = 229.NUMBER;"),
+        ),
         f"smoke.episodes.{EPISODE}.source",
         f"{EPISODE}/excerpt",
         ("parameter end_seconds: ",),
