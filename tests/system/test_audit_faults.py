@@ -66,9 +66,12 @@ def directory_order() -> list[str]:
 
 
 def floating_point_order() -> list[float]:
-    """Return sums of numbers of unlike size in the order in which threads finish, which shows in the last digits."""
+    """Return sums of numbers of unlike size in the order in which threads finish, which shows in the last digits.
+
+    In the digits of a few sums a few threads that changed places might not show.
+    """
     order = finished_order()
-    return [sum(base**number for number in order) for base in (0.7, 1.1, 1.3, 1.7, 2.3, 3.1)]
+    return [sum((0.53 + 0.041 * base) ** number for number in order) for base in range(60)]
 
 
 def clock() -> float:
