@@ -6,9 +6,15 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from real_nix import copy_of_checkout
+
+# Else it draws from the constants of all modules that are loaded: other tests beside a test would change its examples.
+mock.patch.object(providers, "_get_local_constants", Constants).start()
 
 
 @pytest.fixture(scope="session")
