@@ -7,7 +7,6 @@ every gradient and adds them in the order of the plan, so no sum depends on who 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
+from torch.distributed import TCPStore
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from reelgraph.errors import StageError
@@ -79,12 +79,11 @@ def run_together(count: int, work: Callable[..., None], *arguments: Any) -> None
     if count == 1:
         work(Processes(), *arguments)
         return
-    with socket.socket() as free, TemporaryDirectory() as folder:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    # They meet here, at a port that is held from its choice to the end: a free one might be another's by then.
+    meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    with TemporaryDirectory() as folder:
         try:
-            spawn(_member, (count, port, folder, work, arguments), nprocs=count)
+            spawn(_member, (count, meeting.port, folder, work, arguments), nprocs=count)
         except (ProcessRaisedException, ProcessExitedException) as error:
             told = sorted(Path(folder).iterdir())
             raise StageError(
@@ -94,7 +93,7 @@ def run_together(count: int, work: Callable[..., None], *arguments: Any) -> None
 
 def _member(rank: int, count: int, port: int, folder: str, work: Callable[..., None], arguments: Sequence[Any]) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     try:
         work(Processes(accelerator), *arguments)
