@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from browser import find_chromium
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 from real_nix import copy_of_checkout
@@ -35,6 +36,12 @@ def installed(program: str, package: str) -> str:
         subprocess.run(["apt-get", "-q", "update"], check=True)
         subprocess.run(["apt-get", "-q", "-y", "--no-install-recommends", "install", package], check=True)
     return program
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Chromium, fetched once where this machine has none."""
+    return find_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture

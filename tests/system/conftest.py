@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
 from builder_sshd import installed_sshd
 from real_nix import fetch_nix, output_paths
 
@@ -37,9 +37,8 @@ def sshd() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A headless browser."""
-    folder = tmp_path_factory.mktemp("browser")
-    browser = Browser(find_chromium(folder), folder / "profile")
+    browser = Browser(chromium, tmp_path_factory.mktemp("browser") / "profile")
     yield browser
     browser.close()

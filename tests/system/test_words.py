@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
 from real_nix import ROOT, nixw, output_paths
 from reel import reel_json
 
@@ -118,11 +118,6 @@ def test_nothing_is_heard_in_ten_minutes_of_film_without_speech(tmp_path: Path) 
     stage = next(value for key, value in parameters.items() if key.endswith("/transcript-base"))
     TRANSCRIPT.execute(inputs, stage["parameters"], tmp_path / "out")
     assert json.loads((tmp_path / "out/transcript.json").read_text())["segments"] == []
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return find_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 def made_page(folder: Path, captions: list[str], overrides: list[dict]) -> Path:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import find_chromium
 from PIL import Image
 from test_clips import EPISODE, PARAMETERS, SHOTS_PARAMETERS
 
@@ -50,12 +49,11 @@ def test_the_page_needs_nothing_but_the_files_beside_it(sheet: tuple[Path, dict[
     assert "http" not in page and "/nix/" not in page
 
 
-def test_it_looks_right_in_a_browser(sheet: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+def test_it_looks_right_in_a_browser(sheet: tuple[Path, dict[str, Path]], chromium: str, tmp_path: Path) -> None:
     out, inputs = sheet
-    browser = find_chromium(tmp_path / "chromium")
     shot = tmp_path / "page.png"
     command = [
-        browser,
+        chromium,
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
@@ -68,7 +66,7 @@ def test_it_looks_right_in_a_browser(sheet: tuple[Path, dict[str, Path]], tmp_pa
         f"--screenshot={shot}",
         (out / "index.html").as_uri(),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
     # The timeline is there in both of its colours, and each clip's first frame is seen where its player is.
     for colour in ((0x2B, 0x7A, 0x83), (0xC9, 0x92, 0x5A)):
