@@ -35,6 +35,11 @@ PLAN = {
     "held_out_shots": 1,
     "held_out_timesteps": [200, 800],
 }
+# A stage that tells its progress twenty times a second.
+OFTEN = (
+    "import runpy; from reelgraph import progress; progress.INTERVAL_SECONDS = 0.05; "
+    "runpy.run_module('{module}', run_name='__main__', alter_sys=True)"
+)
 CREDITS = {"name": "test lora", "licence": "CC BY 3.0", "attribution": "The painters"}
 # What both models' samples are told.
 SAMPLES = {
@@ -62,9 +67,9 @@ def make(out: Path, module: ModuleType, parameters: dict[str, Any], **inputs: An
 def start(
     module: ModuleType, folder: Path, parameters: dict[str, Any], inputs: dict[str, Any]
 ) -> subprocess.Popen[str]:
-    """Start a stage as a command that writes to ``folder``/out; all that it says is on its ``stdout``."""
+    """Start a stage as a command that writes to ``folder``/out; all that it says, and often, is on its ``stdout``."""
     write_json(folder / "parameters.json", parameters)
-    command = [sys.executable, "-u", "-m", module.__name__, "--output", str(folder / "out")]
+    command = [sys.executable, "-u", "-c", OFTEN.format(module=module.__name__), "--output", str(folder / "out")]
     command += ["--parameters", str(folder / "parameters.json")]
     for name, path in inputs.items():
         paths = {f"{name}.{EPISODE}": path[EPISODE]} if isinstance(path, dict) else {name: path}
