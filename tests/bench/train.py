@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="toy size on the CPU, to try the script")
     parser.add_argument("--frames", type=int, nargs="+", default=[81, 49])
     parser.add_argument("--only", nargs="+", default=["ours", "stock", "a14b"], choices=["ours", "stock", "a14b"])
-    parser.add_argument("--modes", nargs="+", default=["feed-forward", "full", "fast"])
+    parser.add_argument("--modes", nargs="*", default=["feed-forward", "full", "fast"])
     parser.add_argument("--rounds", type=int, default=3, help="how often ours and stock take turns")
     arguments = parser.parse_args()
     big = Sizes("cuda", torch.bfloat16, TI2V_5B, 832, 480, 5, 6)
