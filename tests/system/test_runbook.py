@@ -78,6 +78,7 @@ def test_the_runbooks_commands_run_in_order(
     )
     assert finished.returncode == 0, finished.stderr[-4000:]
     assert re.search(r"train:step1-clips: skipped, \d stages? of pipeline smoke (is|are) built", finished.stderr)
+    assert "train:step6-report: skipped, 2 stages of pipeline smoke are built" in finished.stderr
     assert re.search(r"/nix/store/\S+-reel-smoke-bundle", finished.stdout)
     complete = {
         **environment,

@@ -165,9 +165,13 @@ class Checkout:
         """Return the installable that builds a .drv file's outputs; Nix took the file itself for that before 2.15."""
         return f"{derivation}^*" if self.nix_version >= (2, 15) else derivation
 
+    def question(self, function: str) -> str:
+        """Return the Nix function that ``evaluate`` applies in order to answer ``function``."""
+        return function
+
     def evaluate(self, installable: str, function: str, *options: str) -> Any:
         """Return the JSON of a Nix function of an installable, or raise a StageError with what Nix said."""
-        finished = self.nix("eval", "--json", *options, installable, "--apply", function)
+        finished = self.nix("eval", "--json", *options, installable, "--apply", self.question(function))
         if finished.returncode:
             raise StageError(f"{installable}: cannot be evaluated\n{nix_complaint(finished.stderr)}")
         return json.loads(finished.stdout)

@@ -25,14 +25,17 @@ class Narrowed(Checkout):
 
     only: tuple[str, ...] = ()
 
-    def evaluate(self, installable: str, function: str, *options: str) -> Any:
-        """Evaluate a function of the wanted stages only; raise a StageError if there is none."""
+    def question(self, function: str) -> str:
+        """Return a function of a pipeline that answers ``function`` for the wanted stages only."""
         wanted = " ".join(json.dumps(stage) for stage in self.only)
         ours = f"builtins.filter (found: builtins.elem found.stage.stage [ {wanted} ])"
-        select = f"map (found: found.stage) ({ours} (({FIND.read_text()}) pipeline))"
+        return f"pipeline: ({function}) (map (found: found.stage) ({ours} (({FIND.read_text()}) pipeline)))"
+
+    def evaluate(self, installable: str, function: str, *options: str) -> Any:
+        """Describe the wanted stages; raise a StageError if there is none."""
         name = installable.rpartition("#")[2]
         try:
-            described = super().evaluate(installable, f"pipeline: ({function}) ({select})", *options)
+            described = super().evaluate(installable, function, *options)
         except StageError as error:
             if "does not provide attribute" in str(error):
                 raise StageError(self._no_pipeline(name), status=3) from error
