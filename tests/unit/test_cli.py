@@ -59,6 +59,10 @@ def test_each_help_fits_a_screen_and_has_an_example(path: tuple[str, ...]) -> No
     assert f"Example: {' '.join(['reel', *path])}" in " ".join(finished.output.split())
 
 
-def test_an_unknown_command_is_named_on_stderr() -> None:
-    finished = CliRunner().invoke(main, ["no-such-command"])
-    assert finished.exit_code == 2 and finished.stdout == "" and "no-such-command" in finished.stderr
+@pytest.mark.parametrize(
+    ("words", "meant"), [(["plna"], "plan"), (["manifest", "buid"], "build"), (["plan", "--pirce"], "--price")]
+)
+def test_what_was_nearly_typed_is_named_on_stderr(words: list[str], meant: str) -> None:
+    finished = CliRunner().invoke(main, words)
+    assert finished.exit_code == 2 and finished.stdout == ""
+    assert words[-1] in finished.stderr and f"Did you mean '{meant}'?" in finished.stderr

@@ -26,6 +26,15 @@ class Commands(Group):
             return None
         return importlib.import_module(f"reelgraph.cli.{name.replace('-', '_')}").command
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant, and what is left; click itself knows no names to offer for a wrong one."""
+        names, name = self.list_commands(context), arguments[0]
+        if name not in names and not name.startswith("-") and not context.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(name, possibilities=names, ctx=context)
+        return super().resolve_command(context, arguments)
+
     def invoke(self, context: click.Context) -> object:
         """Run the chosen command; what the user can mend ends with one sentence and the error's exit status."""
         try:
