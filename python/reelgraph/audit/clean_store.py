@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reelgraph.errors import StageError
-from reelgraph.graph.evaluate import Checkout, nix_complaint
+from reelgraph.graph.evaluate import Checkout
+from reelgraph.graph.refusals import nix_complaint
 from reelgraph.graph.store import Store, ValidPath
 from reelgraph.progress import track
 

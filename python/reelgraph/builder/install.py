@@ -23,11 +23,11 @@ from reelgraph.builder.desk import Desk
 from reelgraph.builder.keys import KeyPair, make_key, read_key
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.machines import Builder
-from reelgraph.builder.nix import find_checkout
 from reelgraph.builder.rescue import Machine, check_rescue_key, survey
 from reelgraph.builder.ssh import BuilderError, Target, ask_daemon
 from reelgraph.errors import StageError
 from reelgraph.files import write_json
+from reelgraph.graph.evaluate import find_checkout
 
 BUILD_USER = "reel-builder"
 _HOST_KEY = "ssh_host_ed25519_key"
@@ -97,7 +97,7 @@ def install(desk: Desk, lease: Lease, *, minutes: float, command: Sequence[str],
     with tempfile.TemporaryDirectory(prefix="reel-install-") as name:
         folder = Path(name)
         (folder / "flake").mkdir()
-        write_flake(folder / "flake", find_checkout(), machine)
+        write_flake(folder / "flake", find_checkout().root, machine)
         extra = folder / "extra" / "etc" / "ssh"
         extra.mkdir(mode=0o755, parents=True)
         shutil.copy2(host_key.private, extra / _HOST_KEY)

@@ -13,10 +13,12 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from reelgraph.errors import StageError
 from reelgraph.graph.derivation import PLACEHOLDER, Derivation, Output, placeholder
 from reelgraph.graph.kept import evaluate_once
+from reelgraph.graph.refusals import nix_complaint, refusal
 
 DESCRIBE = Path(__file__).with_name("describe.nix")
 _OUTPUTS = {"out": Output("", "r:sha256", "")}
@@ -173,7 +175,8 @@ class Checkout:
         """Return the JSON of a Nix function of an installable, or raise a StageError with what Nix said."""
         finished = self.nix("eval", "--json", *options, installable, "--apply", self.question(function))
         if finished.returncode:
-            raise StageError(f"{installable}: cannot be evaluated\n{nix_complaint(finished.stderr)}")
+            complaint = StageError(f"{installable}: cannot be evaluated\n{nix_complaint(finished.stderr)}")
+            raise refusal(self.root, installable, finished.stderr) or complaint
         return json.loads(finished.stdout)
 
     def git(self, *arguments: str) -> str:
@@ -185,8 +188,13 @@ class Checkout:
 
     def flake_at(self, revision: str) -> str:
         """Return the flake reference of this checkout at a git revision."""
-        commit = self.git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-        return f"git+file://{self.git('rev-parse', '--show-toplevel')}?rev={commit}"
+        try:
+            commit = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        except StageError as error:
+            raise StageError(
+                f"git knows no revision '{revision}' in {self.root}, and it is no path either", status=2
+            ) from error
+        return f"git+file://{quote(self.git('rev-parse', '--show-toplevel'))}?rev={commit}"
 
 
 def find_checkout(start: Path | None = None) -> Checkout:
@@ -299,10 +307,3 @@ def code_path(derivation: Derivation) -> str:
     """Return the store path of the code that a stage's derivation runs, or "" if it is no stage's."""
     match = next(filter(None, map(_CODE.search, derivation.arguments)), None)
     return match.group(1) if match else ""
-
-
-def nix_complaint(log: str) -> str:
-    """Return the part of Nix's messages that says what is wrong."""
-    lines = [line for line in log.splitlines() if not line.startswith(("warning:", "•", "    follows", "  →"))]
-    start = next((index for index, line in enumerate(lines) if line.startswith("error:")), 0)
-    return "\n".join(lines[start:]).strip()
