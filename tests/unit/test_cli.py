@@ -66,3 +66,12 @@ def test_what_was_nearly_typed_is_named_on_stderr(words: list[str], meant: str) 
     finished = CliRunner().invoke(main, words)
     assert finished.exit_code == 2 and finished.stdout == ""
     assert words[-1] in finished.stderr and f"Did you mean '{meant}'?" in finished.stderr
+
+
+@pytest.mark.parametrize(("path", "said"), [("/dev/full", "No space left on device"), ("/sys/reel", "/sys/reel: ")])
+def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch, path: str, said: str) -> None:
+    command = click.Command("plan", callback=lambda: Path(path).write_text("it"))
+    monkeypatch.setattr(main, "get_command", lambda context, name: command)
+    finished = CliRunner().invoke(main, ["plan"])
+    assert finished.exit_code == 3 and finished.stdout == ""
+    assert finished.stderr.startswith(f"reel: {said}") and finished.stderr.count("\n") == 1

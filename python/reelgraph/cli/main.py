@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import click
 
 from reelgraph.cli import Group
 from reelgraph.errors import StageError
+
+# What a file system says no to; another error of the system's is a mistake of ours, and shows where.
+_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
 
 
 class Commands(Group):
@@ -42,6 +46,12 @@ class Commands(Group):
         except StageError as error:
             print(f"reel: {error}", file=sys.stderr)
             context.exit(error.status)
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
+            where = error.filename2 or error.filename
+            print(f"reel: {f'{where}: ' if where else ''}{error.strerror}", file=sys.stderr)
+            context.exit(3)
 
 
 @click.command(cls=Commands)
