@@ -75,3 +75,12 @@ def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.Monkey
     finished = CliRunner().invoke(main, ["plan"])
     assert finished.exit_code == 3 and finished.stdout == ""
     assert finished.stderr.startswith(f"reel: {said}") and finished.stderr.count("\n") == 1
+
+
+def test_an_interruption_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "get_command", lambda context, name: click.Command("audit", callback=interrupted))
+    finished = CliRunner().invoke(main, ["audit"])
+    assert (finished.exit_code, finished.stderr) == (130, "reel: interrupted\n")

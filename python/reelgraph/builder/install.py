@@ -48,9 +48,7 @@ def write_flake(folder: Path, checkout: Path, machine: Machine) -> None:
     (folder / "flake.nix").write_text(text.replace("@checkout@", f"{scheme}{checkout}"), encoding="utf-8")
 
 
-def run_with_deadline(
-    command: Sequence[str], deadline: Deadline, what: str, environment: dict[str, str] | None = None
-) -> None:
+def run_with_deadline(command: Sequence[str], deadline: Deadline, what: str) -> None:
     """Run a command in a group of its own, its output shown; end the whole group at the deadline."""
     process = subprocess.Popen(
         list(command),
@@ -58,7 +56,6 @@ def run_with_deadline(
         stdout=sys.stderr,
         stderr=sys.stderr,
         start_new_session=True,
-        env=environment,
     )
     # The process's own clock decides, not ours: a deadline must hold while nothing is printed.
     timer = threading.Timer(deadline.left, lambda: _end_group(process.pid))

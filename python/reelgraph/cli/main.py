@@ -46,6 +46,10 @@ class Commands(Group):
         except StageError as error:
             print(f"reel: {error}", file=sys.stderr)
             context.exit(error.status)
+        except KeyboardInterrupt:
+            # Not the status of an answer that is no.
+            print("reel: interrupted", file=sys.stderr)
+            context.exit(130)
         except OSError as error:
             if error.errno not in _NOT_OURS:
                 raise

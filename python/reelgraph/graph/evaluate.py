@@ -108,26 +108,6 @@ class Graph:
         """The names of the stages whose outputs each stage reads."""
         return {name: tuple(sorted(set(stage.upstream_drvs.values()))) for name, stage in self.stages.items()}
 
-    @cached_property
-    def needed_by(self) -> dict[str, list[str]]:
-        """The names of the stages that read each stage's output."""
-        readers: dict[str, list[str]] = {name: [] for name in self.stages}
-        for name, needed in self.needs.items():
-            for other in needed:
-                readers[other].append(name)
-        return readers
-
-    def followers(self, name: str) -> set[str]:
-        """Return the names of all stages behind a stage, however far."""
-        found: set[str] = set()
-        pending = [name]
-        while pending:
-            for reader in self.needed_by[pending.pop()]:
-                if reader not in found:
-                    found.add(reader)
-                    pending.append(reader)
-        return found
-
 
 @dataclass(frozen=True)
 class Checkout:
