@@ -84,3 +84,12 @@ def test_an_interruption_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "get_command", lambda context, name: click.Command("audit", callback=interrupted))
     finished = CliRunner().invoke(main, ["audit"])
     assert (finished.exit_code, finished.stderr) == (130, "reel: interrupted\n")
+
+
+def test_a_project_without_anything_to_lock_is_named(tmp_path: Path) -> None:
+    finished = CliRunner().invoke(main, ["lock", str(tmp_path)])
+    path = tmp_path / "pyproject.toml"
+    said = f"reel: {path}: is not there; name the folder that has it, such as python\n"
+    assert (finished.exit_code, finished.stderr) == (2, said)
+    path.write_text("[project]")
+    assert "has no [dependency-groups] to lock" in CliRunner().invoke(main, ["lock", str(tmp_path)]).stderr
