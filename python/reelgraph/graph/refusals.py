@@ -60,9 +60,18 @@ def unknown_to_git(root: Path) -> list[str]:
 
 
 def own_sentence(log: str) -> str:
-    """Return what Reelgraph's own code said in a log of Nix, or the log if that is not why it failed."""
-    said = re.search(r"reelgraph: (.+)", log)
-    return said.group(1) if said else log
+    """Return what Reelgraph's own code said in a log of Nix, or the log if that is not why it failed.
+
+    A stage knows neither whose stage it is nor a file's name but for that in the store; the sentence has both as people
+    know them, ``iiw-101/shots: iiw-101.json: …``.
+    """
+    found = re.search(r"reelgraph: (.+)", log)
+    if found is None:
+        return log
+    said = re.sub(r"\b[0-9a-z]{32}-(?=[\w.])", "", found.group(1))
+    stage = said.partition(": ")[0]
+    failed = re.search(rf"(?:builder for|Cannot build) '/nix/store/\w{{32}}-reel-(\S+)-{re.escape(stage)}\.drv'", log)
+    return f"{failed.group(1)}/{said}" if failed else said
 
 
 def is_about_lock(line: str) -> bool:
