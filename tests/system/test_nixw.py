@@ -120,6 +120,14 @@ def test_a_folder_that_this_nix_cannot_name_is_named(tmp_path: Path) -> None:
     assert finished.output == "reel-smoke-bundle" or (finished.status == 3 and said in finished.log), finished.log
 
 
+def test_a_folder_without_git_is_said_to_be_copied_as_a_whole(tmp_path: Path) -> None:
+    checkout = copy_of_checkout(tmp_path / "unpacked")
+    finished = nixw("eval", "--raw", ".#smoke.bundle.name", cwd=checkout)
+    assert finished.output == "reel-smoke-bundle"
+    assert f"nixw: {checkout} is no git checkout, so Nix copies all that lies in it" in finished.log
+    assert "no git checkout" not in nixw("eval", "--raw", ".#smoke.bundle.name").log
+
+
 def test_it_works_from_any_directory_and_passes_the_status_on() -> None:
     assert nixw("eval", "--raw", f"{ROOT}#smoke.bundle.name", cwd=ROOT / "docs").output == "reel-smoke-bundle"
     assert nixw("eval", f"{ROOT}#no-such-thing", cwd=ROOT / "docs").status == 1

@@ -75,8 +75,11 @@ embedded_seed() {
   echo "$seed"
 }
 
-# Nix 2.8 cannot read a git checkout in such a folder and does not say why; 2.26 can.
+# Without git a flake is all that lies in its folder. Nix 2.8 cannot read a checkout in a folder of any name and does not say
+# why; 2.26 can.
 check_folder() {
+  [ ! -e flake.nix ] || [ -e .git ] || git rev-parse --git-dir >/dev/null 2>&1 ||
+    say "$PWD is no git checkout, so Nix copies all that lies in it into the store at each call; make it one: git init && git add -A"
   printf %s "$PWD" | LC_ALL=C grep -q '[^A-Za-z0-9/._~@+,:=-]' || return 0
   ! nix flake metadata 2>&1 | grep -q "is not a valid URL" ||
     fail "this Nix reads no git checkout in a folder with spaces or accents in its name ($PWD); move it to one of plain letters, or use Nix 2.26"
