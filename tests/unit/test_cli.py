@@ -77,6 +77,25 @@ def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.Monkey
     assert finished.stderr.startswith(f"reel: {said}") and finished.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "smoke", "--price", "free"], "reel: --price free: is no amount; give one such as 1.84"),
+        (["plan", "smoke", "--price", "-3"], "reel: --price -3: is no amount; give one such as 1.84"),
+        (["plan", "smoke", "--price", "nan"], "reel: --price nan: is no amount; give one such as 1.84"),
+        (["plan", "smoke", "--step-seconds", "-1"], "Invalid value for '--step-seconds'"),
+        (["graph", "smoke", "--store", "/nowhere"], "Directory '/nowhere' does not exist."),
+        (["task", "train:step1-clips", "--json"], "reel: --json goes with --dry-run, or with the list"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_refused(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    finished = CliRunner().invoke(main, words)
+    assert (finished.exit_code, finished.stdout) == (2, "") and said in finished.stderr
+
+
 def test_an_interruption_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
