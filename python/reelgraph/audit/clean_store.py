@@ -54,7 +54,9 @@ class CleanStore:
         except OSError:
             # Another file system, or files of another user: Nix copies, which takes longer and needs the room.
             how = "copied"
-            self._copy(["--to", self.folder], missing)
+            self._copy(["--to", self.folder], [path for path in missing if not path.endswith(".drv")])
+            # Nix before 2.15 takes a derivation's path for its outputs, and would build them in the first store.
+            self._copy(["--derivation", "--to", self.folder], [path for path in missing if path.endswith(".drv")])
         if self.builder:
             self._copy(["--derivation", "--from", self.folder, "--to", self.builder], derivations)
         return how
