@@ -29,6 +29,9 @@
       checks = pick "checks";
       nixosModules.cuda-builder = builder.module;
       nixosConfigurations.cuda-builder = builder.cudaBuilder builder.example;
-      devShells = forEach (system: import ./nix/shell.nix { pkgs = nixpkgs.legacyPackages.${system}; });
+      # `nix flake show` evaluates this one; where nixpkgs cannot be reached it would end there.
+      devShells = forEach (
+        system: if toolchain ? embedded then { } else import ./nix/shell.nix { pkgs = nixpkgs.legacyPackages.${system}; }
+      );
     };
 }

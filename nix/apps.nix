@@ -3,16 +3,17 @@
 # `tests` and `bench` run the checkout that they are called in; `reel` is the project's own code as it was when the flake was read.
 { python }:
 let
-  app = name: text: {
+  app = name: description: text: {
     type = "app";
     program = "${python.program { inherit name text; }}/bin/${name}";
+    meta = { inherit description; };
   };
   code = builtins.path {
     name = "reel-code";
     path = ../python;
     filter = path: _: builtins.match ".*/(locks|__pycache__)(/.*)?" path == null;
   };
-  reel = name: command: app name ''
+  reel = name: description: command: app name description ''
     exec ${python.environments.cli}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.cli.main import main; main(prog_name="reel")' ${command} "$@"
   '';
   enterCheckout = name: ''
@@ -29,20 +30,20 @@ let
   '';
 in
 {
-  tests = app "tests" ''
+  tests = app "tests" "Try everything that Reelgraph promises, or what pytest's arguments name" ''
     ${enterCheckout "tests"}
     exec ${python.environments.test}/bin/python3.11 -m pytest "$@"
   '';
-  bench = app "bench" ''
+  bench = app "bench" "Run one of tests/bench by name" ''
     ${enterCheckout "bench"}
     name=''${1:?"name one of: $(cd tests/bench && ls ./*.py)"}
     shift
     exec ${python.environments.test}/bin/python3.11 "tests/bench/$name.py" "$@"
   '';
-  run_wan22_train = app "run_wan22_train" ''
+  run_wan22_train = app "run_wan22_train" "Train a Wan2.2 LoRA by hand, outside the graph" ''
     exec ${python.environments.train}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.determinism import restart_in_fixed_environment; restart_in_fixed_environment(); from reelgraph.run_wan22_train import main; main(prog_name="run_wan22_train")' "$@"
   '';
-  reel = reel "reel" "";
+  reel = reel "reel" "Everything in Reelgraph that is not a build" "";
   # The runbook's name for it.
-  build_iiw_english_source_manifest = reel "build_iiw_english_source_manifest" "manifest build";
+  build_iiw_english_source_manifest = reel "build_iiw_english_source_manifest" "Write the manifest of a folder of masters" "manifest build";
 }

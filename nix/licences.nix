@@ -135,7 +135,7 @@ let
 
   verdicts = builtins.mapAttrs judge works;
   verdictOf =
-    name: verdicts.${name} or (throw "reelgraph: the work '${name}' is in neither materials/licences/works nor materials/models");
+    name: verdicts.${name} or (throw "reelgraph: the work '${name}' is in neither materials/licences/works nor materials/models; say under whose terms it may be used in materials/licences/works/${name}.json, as docs/licences.md shows, and let git know it");
 
   refusal =
     subject: verdict:

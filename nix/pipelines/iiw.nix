@@ -75,7 +75,7 @@ let
     if builtins.pathExists file then
       builtins.fromJSON (builtins.readFile file)
     else
-      throw "reelgraph: materials/licences/works/${manifest.work}.json is not there; it says under which terms the masters of the manifest may be used, so write it, like the entries beside it";
+      throw "reelgraph: materials/licences/works/${manifest.work}.json is not there; say there under whose terms the masters of the manifest may be used, as docs/licences.md shows, and let git know it";
 
   onCuda = parameters: parameters // { device = "cuda"; dtype = "bfloat16"; };
   smoke = film.parameters;

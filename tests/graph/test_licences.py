@@ -31,7 +31,7 @@ def evaluate(checkout: Path, attribute: str, function: str = "value: value") -> 
 
 
 def refusal(checkout: Path, attribute: str) -> str:
-    """Return what Nix says when ``attribute`` cannot be evaluated."""
+    """Return what is said when ``attribute`` cannot be evaluated."""
     with pytest.raises(StageError) as caught:
         evaluate(checkout, f"{attribute}.drvPath")
     return str(caught.value)
@@ -82,7 +82,7 @@ def test_only_what_reaches_the_forbidden_model_is_refused(checkout: Path, deriva
     before = derivations(checkout)
     edit(checkout / "materials/models/whisper-tiny-en.json", licence="flux-dev-non-commercial")
     assert (
-        "reelgraph: stage 'checkpoint' of 'smoke' reaches model 'whisper-tiny-en' (Whisper tiny.en, FLUX [dev] "
+        "stage 'checkpoint' of 'smoke' reaches model 'whisper-tiny-en' (Whisper tiny.en, FLUX [dev] "
         "Non-Commercial License v2.0), which materials/profile.json may not use: commercial use is not allowed, and "
         "the profile is commercial (section 2(b)); lifted by the agreement 'black-forest-labs-flux-dev'"
     ) in refusal(checkout, "smoke.checkpoint")
@@ -182,7 +182,7 @@ def test_the_toy_ltx2_is_under_no_licence_of_the_real_one(checkout: Path) -> Non
 def test_an_unlocked_model_says_to_lock_it(checkout: Path) -> None:
     edit(checkout / "materials/models/wan22-ti2v-5b.json", revision=None, files=[])
     said = refusal(checkout, "models.wan22-ti2v-5b")
-    assert "reelgraph: model 'wan22-ti2v-5b' is not locked: " in said
+    assert "model 'wan22-ti2v-5b' is not locked: " in said
     assert "run: reel models lock wan22-ti2v-5b" in said
 
 

@@ -267,6 +267,12 @@ def test_a_gpu_stage_without_a_builder_stops_before_anything_runs(checkout: Path
     )
 
 
+def test_each_task_of_a_pipeline_has_its_own_stages_whatever_was_asked_before(checkout: Path) -> None:
+    for name, stages in [("train:step1-probe", 1), ("train:step1-clips", 1), ("train:step5-wan22-train", 7)]:
+        step = json.loads(task_command(checkout, name, "--only", "--dry-run", "--json").stdout)["steps"][-1]
+        assert f"{stages} stage" in step["why"], (name, step)
+
+
 def test_a_stage_that_a_pipeline_lacks_is_named() -> None:
     finished = task_command(ROOT, "train:step1-variants", "--input", "pipeline=nowhere", "--only")
     assert finished.returncode == 3 and "there is no pipeline 'nowhere'" in finished.stderr

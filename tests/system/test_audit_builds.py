@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,13 @@ from typing import Any
 import pytest
 from builder_sshd import LoopbackBuilder
 from reel import copy_checkout, plant_stage, reel, reel_command, reel_environment, reel_json
+
+from reelgraph.audit import clean_store
+from reelgraph.audit.audit import REPRODUCED, Options, run_audit
+from reelgraph.audit.rebuild import Circumstances
+from reelgraph.graph.evaluate import Checkout, load_graph
+from reelgraph.graph.state import find_states
+from reelgraph.graph.store import Store
 
 STAGE = '''"""A stage that takes its time and writes down its number."""
 
@@ -125,6 +133,28 @@ def test_since_a_revision_only_what_changed_is_built_again(patient: tuple[Path, 
         "stage-4/patient": "reproduced",
     }
     assert report["stages"][0]["reason"] == "unchanged since HEAD"
+
+
+def test_on_another_file_system_inputs_are_copied_and_nothing_is_built_a_second_time_in_the_first_store(
+    patient: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link_tree(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source))
+
+    checkout, target = patient
+    monkeypatch.chdir(checkout)
+    monkeypatch.setattr(clean_store, "link_tree", link_tree)
+    circumstances = Circumstances()
+    audit = run_audit(Checkout(checkout), target, Options(circumstances, work=tmp_path / "clean", keep=True))
+    assert {stage.outcome for stage in audit.stages} == {REPRODUCED}
+    assert audit.facts["inputs"].startswith("copied ")
+    first, second = Store(), Store(tmp_path / "clean")
+    states = find_states(load_graph(Checkout(checkout), target), first).values()
+    identities = {circumstances.of(state.derivation).realisation() for state in states}
+    assert identities <= second.realisations.keys() and not identities & first.realisations.keys()
+    # Varied stages may write where others may not.
+    for store in (first, second):
+        assert [path for state in states for path in store.file(state.stage.code).rglob("__pycache__")] == []
 
 
 def test_the_second_build_may_be_in_another_store(patient: tuple[Path, str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from real_nix import ROOT, nixw
+from real_nix import ROOT, copy_of_checkout, nixw
 
 TOOLS = (
     "sh",
@@ -109,6 +109,23 @@ def test_an_unknown_toolchain_is_named(bare: Path) -> None:
         3,
         "nixw: NIXW_TOOLCHAIN is 'conda'; expected nixpkgs or embedded\n",
     )
+
+
+def test_a_folder_that_this_nix_cannot_name_is_named(tmp_path: Path) -> None:
+    checkout = copy_of_checkout(tmp_path / "Ma série")
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
+    finished = nixw("eval", "--raw", ".#smoke.bundle.name", cwd=checkout)
+    said = f"nixw: this Nix reads no git checkout in a folder with spaces or accents in its name ({checkout}); move it"
+    assert finished.output == "reel-smoke-bundle" or (finished.status == 3 and said in finished.log), finished.log
+
+
+def test_a_folder_without_git_is_said_to_be_copied_as_a_whole(tmp_path: Path) -> None:
+    checkout = copy_of_checkout(tmp_path / "unpacked")
+    finished = nixw("eval", "--raw", ".#smoke.bundle.name", cwd=checkout)
+    assert finished.output == "reel-smoke-bundle"
+    assert f"nixw: {checkout} is no git checkout, so Nix copies all that lies in it" in finished.log
+    assert "no git checkout" not in nixw("eval", "--raw", ".#smoke.bundle.name").log
 
 
 def test_it_works_from_any_directory_and_passes_the_status_on() -> None:

@@ -59,6 +59,56 @@ def test_each_help_fits_a_screen_and_has_an_example(path: tuple[str, ...]) -> No
     assert f"Example: {' '.join(['reel', *path])}" in " ".join(finished.output.split())
 
 
-def test_an_unknown_command_is_named_on_stderr() -> None:
-    finished = CliRunner().invoke(main, ["no-such-command"])
-    assert finished.exit_code == 2 and finished.stdout == "" and "no-such-command" in finished.stderr
+@pytest.mark.parametrize(
+    ("words", "meant"), [(["plna"], "plan"), (["manifest", "buid"], "build"), (["plan", "--pirce"], "--price")]
+)
+def test_what_was_nearly_typed_is_named_on_stderr(words: list[str], meant: str) -> None:
+    finished = CliRunner().invoke(main, words)
+    assert finished.exit_code == 2 and finished.stdout == ""
+    assert words[-1] in finished.stderr and f"Did you mean '{meant}'?" in finished.stderr
+
+
+@pytest.mark.parametrize(("path", "said"), [("/dev/full", "No space left on device"), ("/sys/reel", "/sys/reel: ")])
+def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch, path: str, said: str) -> None:
+    command = click.Command("plan", callback=lambda: Path(path).write_text("it"))
+    monkeypatch.setattr(main, "get_command", lambda context, name: command)
+    finished = CliRunner().invoke(main, ["plan"])
+    assert finished.exit_code == 3 and finished.stdout == ""
+    assert finished.stderr.startswith(f"reel: {said}") and finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "smoke", "--price", "free"], "reel: --price free: is no amount; give one such as 1.84"),
+        (["plan", "smoke", "--price", "-3"], "reel: --price -3: is no amount; give one such as 1.84"),
+        (["plan", "smoke", "--price", "nan"], "reel: --price nan: is no amount; give one such as 1.84"),
+        (["plan", "smoke", "--step-seconds", "-1"], "Invalid value for '--step-seconds'"),
+        (["graph", "smoke", "--store", "/nowhere"], "Directory '/nowhere' does not exist."),
+        (["task", "train:step1-clips", "--json"], "reel: --json goes with --dry-run, or with the list"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_refused(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    finished = CliRunner().invoke(main, words)
+    assert (finished.exit_code, finished.stdout) == (2, "") and said in finished.stderr
+
+
+def test_an_interruption_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "get_command", lambda context, name: click.Command("audit", callback=interrupted))
+    finished = CliRunner().invoke(main, ["audit"])
+    assert (finished.exit_code, finished.stderr) == (130, "reel: interrupted\n")
+
+
+def test_a_project_without_anything_to_lock_is_named(tmp_path: Path) -> None:
+    finished = CliRunner().invoke(main, ["lock", str(tmp_path)])
+    path = tmp_path / "pyproject.toml"
+    said = f"reel: {path}: is not there; name the folder that has it, such as python\n"
+    assert (finished.exit_code, finished.stderr) == (2, said)
+    path.write_text("[project]")
+    assert "has no [dependency-groups] to lock" in CliRunner().invoke(main, ["lock", str(tmp_path)]).stderr

@@ -77,6 +77,7 @@ def test_kept_frames_pass_the_rules_about_pictures(cut: Cut) -> None:
         ({"boundaries": [{"frame": 71, "to": 72, "why": "x"}]}, "no shot starts at frame 71, the nearest at 70"),
         ({"boundaries": [{"frame": 70, "to": 999, "why": "x"}]}, "a shot cannot start at frame 999 of 177"),
         ({"drop": [{"start": 9, "end": 9, "why": "x"}]}, "frames 9 to 9 are none"),
+        ({"drop": [{"start": 9, "end": 178, "why": "x"}]}, "frames 9 to 178 are not all there; the film has 177"),
         ({"drop": [{"start": 9, "end": 12}]}, "'why' is a required property"),
         ({"boundaries": [{"frame": None, "to": None, "why": "x"}]}, "boundaries"),
     ],

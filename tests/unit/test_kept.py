@@ -21,6 +21,10 @@ class Flake:
         self.files, self.locks, self.evaluated = "/nix/store/one-source", {"nodes": {}}, []
         self.environment = {"PATH": str(folder)}
         self.put_nix(folder, "1")
+        self.wanted = "everything"
+
+    def question(self, function: str) -> str:
+        return f"{function} of {self.wanted}"
 
     def put_nix(self, folder: Path, text: str) -> None:
         (folder / "nix").write_text(text)
@@ -70,6 +74,8 @@ def test_whatever_is_another_is_evaluated_again(flake: Flake, tmp_path: Path, mo
     assert flake.ask() == 6
     monkeypatch.setenv("NIX_CONFIG", "pure-eval = false")
     assert flake.ask() == 7
+    flake.wanted = "one task's stages"
+    assert flake.ask() == 8
 
 
 def test_files_that_are_as_before_need_no_evaluation(flake: Flake) -> None:

@@ -348,7 +348,7 @@ def test_what_recurs_is_kept_in_one_episode_that_is_trained_on(checkout: Path, m
     assert sorted(file.name for file in cuts.iterdir()) == ["iiw-102.json", "iiw-103.json"]
     written = read_json(cuts / "iiw-102.json")
     assert written["drop"] == [{"start": 1, "end": 10, "why": "recurs, and is kept in iiw-101"}]
-    assert read_overrides(cuts / "iiw-102.json", sha256["iiw-102"]) == written
+    assert read_overrides(cuts / "iiw-102.json", sha256["iiw-102"], 120) == written
     assert read_json(cuts / "iiw-103.json")["drop"] == [by_hand]
     before = {file.name: file.read_bytes() for file in cuts.iterdir()}
     assert reel("keep-once", result)[0] == 0
@@ -438,13 +438,31 @@ def test_a_commit_with_media_is_refused(
     subprocess.run(["git", "add", "clip.bin"], check=True)
     status, said = reel("guard")
     assert (status, "clip.bin: is media (MP4 or QuickTime)" in said) == (1, True), said
+    # What the commit would hold counts, not what lies there by now.
+    (root / "clip.bin").write_text("a note")
+    assert reel("guard")[0] == 1
+    (root / "clip.bin").unlink()
+    assert reel("guard")[0] == 1
     subprocess.run(["git", "rm", "-q", "--cached", "clip.bin"], check=True)
+    (root / "note.txt").write_text("a note")
+    (root / "link.mov").symlink_to("note.txt")
+    subprocess.run(["git", "add", "note.txt", "link.mov"], check=True)
     assert reel("guard")[0] == 0
     hook = install_hook(root)
     assert os.access(hook, os.X_OK)
     hook.write_text("another")
     with pytest.raises(StageError, match="is there already"):
         install_hook(root)
+
+
+def test_outside_git_the_guard_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nixw", "flake.nix"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for arguments in ([], ["--install"]):
+        status, said = reel("guard", *arguments)
+        assert (status, said) == (3, f"reel: {tmp_path}: is no git checkout; clone the project to commit to it\n")
 
 
 def test_this_checkout_holds_no_media() -> None:

@@ -547,6 +547,14 @@ def reel(checkout: Path, *arguments: str, **variables: str) -> subprocess.Comple
     return subprocess.CompletedProcess(process.args, process.returncode, output, said)
 
 
+def test_verify_says_that_nothing_is_locked(checkout: Path) -> None:
+    finished = reel(checkout, "models", "verify")
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert (
+        finished.stderr == "reel: no model is locked, so there is nothing to verify; lock one: reel models lock NAME\n"
+    )
+
+
 def test_the_command_that_verify_prints_mends_an_altered_file(
     checkout: Path, hub: LocalHub, private_store: Path
 ) -> None:

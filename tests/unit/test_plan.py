@@ -153,7 +153,10 @@ def test_times_come_from_logs_and_from_stages_alike(made: MadeStore) -> None:
     made.put(MadeStage("set/all", {"shots": "two/shots", "package": PACKAGE}))
     plan = plan_of(made)
     assert (plan.stages[CLIPS].seconds, plan.stages[CLIPS].seconds_from) == (20, "recorded")
-    assert (plan.stages["two/shots"].seconds, plan.stages["two/shots"].seconds_from) == (10, "other shots stages")
+    assert (plan.stages["two/shots"].seconds, plan.stages["two/shots"].seconds_from) == (
+        10,
+        "other shots stages of this target",
+    )
     assert plan.stages["set/all"].seconds is None
     assert plan.totals()["without_estimate"] == 1
 
@@ -206,9 +209,37 @@ def test_a_build_without_a_gpu_says_nothing_of_one_with_it(made: MadeStore) -> N
     made.put(MadeStage("set/train", {"package": PACKAGE}, features=["cuda"]))
     plan = plan_of(made, price=Price(Decimal("3.60"), "EUR", "test"))
     assert plan.stages["set/train"].seconds is None
-    assert any(
-        line.endswith("at most 0.00 EUR, without 1 stage never built.") for line in plan_lines(plan, every=False)
-    )
+    lines = list(plan_lines(plan, every=False))
+    assert lines[-1].endswith(": not known, 1 stage never built; docs/cost.md works one out.")
+    assert "Time: not known, 1 stage never built." in lines
+
+
+def test_a_build_of_another_pipeline_gives_no_times(made: MadeStore) -> None:
+    made.put(MadeStage("toy/encode", {"package": PACKAGE}, features=["cuda"]))
+    made.build("toy/encode", {"x": "1"}, seconds=3)
+    del made.stages["toy/encode"]
+    made.put(MadeStage("one/encode", {"package": PACKAGE}, features=["cuda"]))
+    made.put(MadeStage("two/encode", {"package": PACKAGE}, {"other": 1}, features=["cuda"]))
+    price = Price(Decimal("3.60"), "EUR", "test")
+    assert {plan_of(made).stages[name].seconds for name in ("one/encode", "two/encode")} == {None}
+    made.build("one/encode", {"x": "1"}, seconds=100)
+    made.put(MadeStage("one/encode", {"package": PACKAGE}, {"other": 2}, features=["cuda"]))
+    made.put(MadeStage("set/samples", {"package": PACKAGE}, features=["cuda"]))
+    assert plan_of(made).stages["two/encode"].seconds == 100
+    [line] = [line for line in plan_lines(plan_of(made, price=price), every=False) if line.startswith("Cost")]
+    said = "at most 0.20 EUR for 2 stages; 1 more were never built, so what they cost is not known."
+    assert line.endswith(said)
+
+
+def test_segments_alike_are_one_line(made: MadeStore) -> None:
+    previous = PACKAGE
+    for number in range(12):
+        name = f"set-segment-{number}/wan22-train"
+        made.put(MadeStage(name, {"previous": previous}, {"segment": number}, kind="wan22-segment"))
+        previous = name
+    lines = [line for line in plan_lines(plan_of(made), every=False) if "wan22-train" in line]
+    assert [line.split()[2:4] for line in lines] == [["12", "segments/wan22-train"]]
+    assert sum("wan22-train" in line for line in plan_lines(plan_of(made), every=True)) == 12
 
 
 def test_a_training_on_a_gpu_takes_what_its_plan_estimates_until_a_segment_is_built(made: MadeStore) -> None:

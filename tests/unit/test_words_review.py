@@ -66,6 +66,14 @@ def test_existing_folder_is_not_overwritten(tmp_path: Path, outputs: dict[str, P
         write_review("e", outputs, None, tmp_path)
 
 
+def test_page_that_cannot_be_written_leaves_nothing(tmp_path: Path, outputs: dict[str, Path]) -> None:
+    (outputs["clips"] / "f/a.png").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FileNotFoundError):
+        write_review("e", outputs, None, tmp_path / "page")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_corrections_made_before_are_shown_with_what_they_replace() -> None:
     (row,) = review_rows(CLIPS, CAPTIONS, SHOTS, [], {"a": OVERRIDE})
     assert (row["text"], row["caption"], row["by"]) == ("Frank hangs.", "Frank sits.", "Ada")

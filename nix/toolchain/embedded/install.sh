@@ -75,6 +75,16 @@ embedded_seed() {
   echo "$seed"
 }
 
+# Without git a flake is all that lies in its folder. Nix 2.8 cannot read a checkout in a folder of any name and does not say
+# why; 2.26 can.
+check_folder() {
+  [ ! -e flake.nix ] || [ -e .git ] || git rev-parse --git-dir >/dev/null 2>&1 ||
+    say "$PWD is no git checkout, so Nix copies all that lies in it into the store at each call; make it one: git init && git add -A"
+  printf %s "$PWD" | LC_ALL=C grep -q '[^A-Za-z0-9/._~@+,:=-]' || return 0
+  ! nix flake metadata 2>&1 | grep -q "is not a valid URL" ||
+    fail "this Nix reads no git checkout in a folder with spaces or accents in its name ($PWD); move it to one of plain letters, or use Nix 2.26"
+}
+
 # check_builds SHELL: one small build shows whether this Nix, or its daemon, can do what every stage needs.
 check_builds() {
   stamp="$cache/builds-$(nix --version | tr -dc '0-9.')-$(id -u)"

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reelgraph.errors import StageError
-from reelgraph.graph.evaluate import Checkout, nix_complaint
+from reelgraph.graph.evaluate import Checkout
+from reelgraph.graph.refusals import nix_complaint
 from reelgraph.graph.store import Store, ValidPath
 from reelgraph.progress import track
 
@@ -53,7 +54,9 @@ class CleanStore:
         except OSError:
             # Another file system, or files of another user: Nix copies, which takes longer and needs the room.
             how = "copied"
-            self._copy(["--to", self.folder], missing)
+            self._copy(["--to", self.folder], [path for path in missing if not path.endswith(".drv")])
+            # Nix before 2.15 takes a derivation's path for its outputs, and would build them in the first store.
+            self._copy(["--derivation", "--to", self.folder], [path for path in missing if path.endswith(".drv")])
         if self.builder:
             self._copy(["--derivation", "--from", self.folder, "--to", self.builder], derivations)
         return how

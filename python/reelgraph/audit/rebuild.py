@@ -11,7 +11,8 @@ from pathlib import Path
 
 from reelgraph.errors import StageError
 from reelgraph.graph.derivation import Derivation
-from reelgraph.graph.evaluate import Checkout, code_path, nix_complaint
+from reelgraph.graph.evaluate import Checkout, code_path
+from reelgraph.graph.refusals import nix_complaint
 
 HERE = Path(__file__).parent
 VARIATIONS = ("host name", "directory order", "memory addresses", "thread switching", "number of processors")

@@ -86,6 +86,8 @@ def vary_processors() -> None:
 
 def vary() -> None:
     """Vary everything."""
+    # In a user namespace of its own this process may write into the folders of its code, which the store owns.
+    sys.dont_write_bytecode = True
     vary_host_name()
     vary_addresses()
     vary_threads()

@@ -23,11 +23,11 @@ from reelgraph.builder.desk import Desk
 from reelgraph.builder.keys import KeyPair, make_key, read_key
 from reelgraph.builder.lease import Lease
 from reelgraph.builder.machines import Builder
-from reelgraph.builder.nix import find_checkout
 from reelgraph.builder.rescue import Machine, check_rescue_key, survey
 from reelgraph.builder.ssh import BuilderError, Target, ask_daemon
 from reelgraph.errors import StageError
 from reelgraph.files import write_json
+from reelgraph.graph.evaluate import find_checkout
 
 BUILD_USER = "reel-builder"
 _HOST_KEY = "ssh_host_ed25519_key"
@@ -48,9 +48,7 @@ def write_flake(folder: Path, checkout: Path, machine: Machine) -> None:
     (folder / "flake.nix").write_text(text.replace("@checkout@", f"{scheme}{checkout}"), encoding="utf-8")
 
 
-def run_with_deadline(
-    command: Sequence[str], deadline: Deadline, what: str, environment: dict[str, str] | None = None
-) -> None:
+def run_with_deadline(command: Sequence[str], deadline: Deadline, what: str) -> None:
     """Run a command in a group of its own, its output shown; end the whole group at the deadline."""
     process = subprocess.Popen(
         list(command),
@@ -58,7 +56,6 @@ def run_with_deadline(
         stdout=sys.stderr,
         stderr=sys.stderr,
         start_new_session=True,
-        env=environment,
     )
     # The process's own clock decides, not ours: a deadline must hold while nothing is printed.
     timer = threading.Timer(deadline.left, lambda: _end_group(process.pid))
@@ -97,7 +94,7 @@ def install(desk: Desk, lease: Lease, *, minutes: float, command: Sequence[str],
     with tempfile.TemporaryDirectory(prefix="reel-install-") as name:
         folder = Path(name)
         (folder / "flake").mkdir()
-        write_flake(folder / "flake", find_checkout(), machine)
+        write_flake(folder / "flake", find_checkout().root, machine)
         extra = folder / "extra" / "etc" / "ssh"
         extra.mkdir(mode=0o755, parents=True)
         shutil.copy2(host_key.private, extra / _HOST_KEY)

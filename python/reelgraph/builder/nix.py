@@ -10,10 +10,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from reelgraph.errors import StageError
+from reelgraph.graph.evaluate import find_checkout
+from reelgraph.graph.refusals import is_about_lock
 
 # An ssh connection that broke silently would hold a build for hours.
 SSH_OPTIONS = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
@@ -28,17 +29,9 @@ class Finished:
     log: str
 
 
-def find_checkout() -> Path:
-    """Return the checkout of Reelgraph that this was called in."""
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "nixw").is_file():
-            return folder
-    raise StageError("run this inside a checkout of Reelgraph: it builds through ./nixw", status=3)
-
-
 def nixw(arguments: Iterable[str], *, environment: Mapping[str, str] | None = None, show: bool = True) -> Finished:
-    """Run ./nixw with its log shown on stderr."""
-    root = find_checkout()
+    """Run ./nixw with its log shown on stderr, but for what it says of the lock file once an installable."""
+    root = find_checkout().root
     variables = {**os.environ, **(environment or {})}
     variables["NIX_SSHOPTS"] = f"{SSH_OPTIONS} {variables.get('NIX_SSHOPTS', '')}".strip()
     log = []
@@ -51,7 +44,7 @@ def nixw(arguments: Iterable[str], *, environment: Mapping[str, str] | None = No
         assert process.stderr is not None
         for line in process.stderr:
             log.append(line)
-            if show:
+            if show and not is_about_lock(line):
                 print(line, end="", file=sys.stderr, flush=True)
         status = process.wait()
         output.seek(0)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path("/"),
+    help="Look into the store below this directory.",
+)
 
 
 class Group(click.Group):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from reelgraph.cli import STORE
 from reelgraph.errors import StageError
 
 
@@ -17,9 +18,7 @@ from reelgraph.errors import StageError
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the graph as JSON (schemas/reel-graph.json).")
 @click.option("--plain", is_flag=True, help="SVG without states, times and sizes: the same on every machine.")
-@click.option(
-    "--store", type=click.Path(path_type=Path), default=Path("/"), help="Look into the store below this directory."
-)
+@STORE
 def command(target: str, output: Path | None, as_json: bool, plain: bool, store: Path) -> None:
     """Draw the stages that TARGET needs, coloured by what is built and what is not.
 

@@ -90,13 +90,24 @@ def kept(folder: Path, requirements: Iterable[str], upgrade: Collection[str]) ->
     return [f"{name}=={version}" for name, version in sorted(versions.items()) if name not in renewed]
 
 
+def read_groups(project: Path) -> dict[str, list[Any]]:
+    """Return the dependency groups of a project, or raise a StageError that names its pyproject.toml."""
+    path = project / "pyproject.toml"
+    try:
+        return tomllib.loads(path.read_text())["dependency-groups"]
+    except FileNotFoundError as error:
+        raise StageError(f"{path}: is not there; name the folder that has it, such as python", status=2) from error
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise StageError(f"{path}: has no [dependency-groups] to lock ({error})", status=2) from error
+
+
 def relock(project: Path, system: str, upgrade: Collection[str] = ()) -> list[str]:
     """Rewrite ``project``/locks/``system``/*.txt; return one line for each package that changed.
 
     What is locked stays at its version unless ``upgrade`` names it: another version of any wheel builds all stages that
     see it again.
     """
-    groups = tomllib.loads((project / "pyproject.toml").read_text())["dependency-groups"]
+    groups = read_groups(project)
     requirements = sorted({text for group in groups for text in group_requirements(groups, group)})
     folder = project / "locks" / system
     resolved = resolve(requirements, kept(folder, requirements, upgrade))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import click
 
 from reelgraph.cli import Group
 from reelgraph.errors import StageError
+
+# What a file system says no to; another error of the system's is a mistake of ours, and shows where.
+_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
 
 
 class Commands(Group):
@@ -26,6 +30,15 @@ class Commands(Group):
             return None
         return importlib.import_module(f"reelgraph.cli.{name.replace('-', '_')}").command
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant, and what is left; click itself knows no names to offer for a wrong one."""
+        names, name = self.list_commands(context), arguments[0]
+        if name not in names and not name.startswith("-") and not context.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(name, possibilities=names, ctx=context)
+        return super().resolve_command(context, arguments)
+
     def invoke(self, context: click.Context) -> object:
         """Run the chosen command; what the user can mend ends with one sentence and the error's exit status."""
         try:
@@ -33,6 +46,16 @@ class Commands(Group):
         except StageError as error:
             print(f"reel: {error}", file=sys.stderr)
             context.exit(error.status)
+        except KeyboardInterrupt:
+            # Not the status of an answer that is no.
+            print("reel: interrupted", file=sys.stderr)
+            context.exit(130)
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
+            where = error.filename2 or error.filename
+            print(f"reel: {f'{where}: ' if where else ''}{error.strerror}", file=sys.stderr)
+            context.exit(3)
 
 
 @click.command(cls=Commands)

@@ -226,13 +226,13 @@ def guard(install: bool, files: tuple[Path, ...]) -> None:
     Example: reel manifest guard --install
     """
     from reelgraph.graph.evaluate import find_checkout
-    from reelgraph.manifest.guard import install_hook, media_among, staged_files
+    from reelgraph.manifest.guard import install_hook, media_among, media_staged
 
     root = find_checkout().root
     if install:
         print(f"{install_hook(root)}: every commit is checked from now on")
         return
-    _refuse_media(media_among(files or staged_files(root)))
+    _refuse_media(media_among(files) if files else media_staged(root))
 
 
 def _refuse_media(found: list[str]) -> None:

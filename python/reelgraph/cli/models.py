@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,14 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     models = read_models(root)
     chosen = choose(models, names) if names else [model for model in models.values() if model.revision]
     states = {}
-    for model in (model for model in chosen if model.wheel is None):
+    if not names and not chosen:
+        print(
+            "reel: no model is locked, so there is nothing to verify; lock one: reel models lock NAME", file=sys.stderr
+        )
+    for model in chosen:
+        if model.wheel is not None:
+            print(f"reel: {model.name}: comes in a package, whose hash is checked when it is fetched", file=sys.stderr)
+            continue
         paths = store_paths(root, [model])
         states[model.name] = state = verify(model, paths)
         if not as_json:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from reelgraph.cli import STORE
 from reelgraph.errors import StageError
 
 
@@ -18,14 +19,14 @@ from reelgraph.errors import StageError
 )
 @click.option("--price", metavar="AMOUNT", help="Price of an hour on a builder; without it that of the open lease.")
 @click.option("--currency", default="EUR", show_default=True, help="Currency of --price.")
-@click.option("--step-seconds", type=float, help="Seconds of a training step, where no segment was ever built.")
+@click.option(
+    "--step-seconds", type=click.FloatRange(min=0), help="Seconds of a training step, where no segment was ever built."
+)
 @click.option(
     "--all", "every", is_flag=True, help="One line a stage: built ones too, and episodes alike each by itself."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON (schemas/reel-plan.json).")
-@click.option(
-    "--store", type=click.Path(path_type=Path), default=Path("/"), help="Look into the store below this directory."
-)
+@STORE
 def command(
     target: str,
     against: str | None,
@@ -49,10 +50,7 @@ def command(
     from reelgraph.graph.prices import Price, lease_price
     from reelgraph.graph.store import Store
 
-    try:
-        hourly = Price(Decimal(price), currency, "--price") if price is not None else lease_price()
-    except InvalidOperation as error:
-        raise StageError(f"--price {price}: is no amount; give one such as 1.84", status=2) from error
+    hourly = Price(_amount(price), currency, "--price") if price is not None else lease_price()
     plan = make_plan(
         find_checkout(),
         target,
@@ -62,3 +60,14 @@ def command(
         step_seconds=step_seconds,
     )
     print(json.dumps(plan_json(plan), indent=2) if as_json else "\n".join(plan_lines(plan, every)))
+
+
+def _amount(text: str) -> Decimal:
+    """Return an amount of money, or raise a StageError where ``text`` is none."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise StageError(f"--price {text}: is no amount; give one such as 1.84", status=2)
+    return amount

@@ -76,6 +76,8 @@ def command(
     order = [task] if only or is_done else upstream(tasks, name)
     given = _given(inputs)
     check_inputs(order, given)
+    if as_json and not dry_run:
+        raise StageError("--json goes with --dry-run, or with the list", status=2)
     runner = Runner(checkout, tasks, {**_from_devenv(), **given}, further)
     if is_done:
         raise SystemExit(int(any(step.action == RUN for step in runner.steps(order))))

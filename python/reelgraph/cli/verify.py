@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from reelgraph.cli import STORE
+
 
 @click.command(name="verify")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -15,9 +17,7 @@ import click
     "--statement", type=click.Path(path_type=Path), help="The statement, if not provenance.intoto.json beside FILE."
 )
 @click.option("--key", type=click.Path(path_type=Path), help="Signer's SSH or minisign public key, or allowed signers.")
-@click.option(
-    "--store", type=click.Path(path_type=Path), default=Path("/"), help="Look into the store below this directory."
-)
+@STORE
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON (schemas/reel-verify.json).")
 def command(file: Path, statement: Path | None, key: Path | None, store: Path, as_json: bool) -> None:
     """Check checkpoint FILE: is it the statement's, is nothing missing in the statement, is the store of the same

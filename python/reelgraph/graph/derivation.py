@@ -56,11 +56,6 @@ class Derivation:
         """The structured attributes, or the environment where there are none; not to be changed."""
         return json.loads(self.environment["__json"]) if "__json" in self.environment else dict(self.environment)
 
-    @property
-    def is_floating(self) -> bool:
-        """Whether the output paths follow from the outputs' contents and are unknown until built."""
-        return any(output.method and not output.digest for output in self.outputs.values())
-
     def text(self) -> str:
         """Return the .drv file's text."""
         return self._written[0]
@@ -72,11 +67,11 @@ class Derivation:
         description = ":".join(["text", *references, "sha256", digest, STORE, f"{name}.drv"])
         return f"{STORE}/{base32(_compressed(description))}-{name}.drv"
 
-    def realisation(self, output: str = "out") -> str:
-        """Return the id under which Nix notes what a resolved derivation's ``output`` turned out to be."""
+    def realisation(self) -> str:
+        """Return the id under which Nix notes what a resolved derivation's output turned out to be."""
         if self.input_derivations:
             raise ValueError("only a resolved derivation has a realisation of its own")
-        return f"sha256:{hashlib.sha256(self._written[1].encode()).hexdigest()}!{output}"
+        return f"sha256:{hashlib.sha256(self._written[1].encode()).hexdigest()}!out"
 
     @cached_property
     def _written(self) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from reelgraph.graph.evaluate import Graph, Stage
 from reelgraph.graph.state import StageState
 from reelgraph.graph.store import Store
 
-# Enough to know a stage's usual time; a thousand episodes' logs would be read for nothing.
+# Enough to know a stage's usual time; of a thousand episodes the other logs would be read for nothing.
 _ENOUGH = 9
 TRAINING_PLANS = ("wan22-plan", "ltx2-plan")
 
@@ -42,12 +42,13 @@ class Durations:
     def estimate(self, state: StageState) -> tuple[float | None, str]:
         """Return (seconds, what they rest on) for a stage, built or not; (None, "") if nothing is known.
 
-        A build without a GPU says nothing of one with it, nor the other way round.
+        A build without a GPU says nothing of one with it, nor the other way round; and neither does a build of another
+        pipeline, whose model, episodes or segments may be of another size.
         """
         stage = state.stage
         if state.drv is not None and (seconds := self.store.seconds(state.drv)) is not None:
             return seconds, "recorded"
-        own = self._newest(f"reel-{stage.set}-{stage.stage}", stage.features)
+        own = self._newest(stage.build_name, stage.features)
         if own is not None:
             return own, "its last build"
         training = self.trainings.get(stage.name)
@@ -59,7 +60,7 @@ class Durations:
         if alike not in self._usual:
             self._usual[alike] = self._usual_of(*alike)
         usual = self._usual[alike]
-        return usual, f"other {stage.stage} stages" if usual is not None else ""
+        return usual, f"other {stage.stage} stages of this target" if usual is not None else ""
 
     def _step_seconds(self, stage: Stage) -> float | None:
         for name, training in self.trainings.items():
@@ -81,11 +82,12 @@ class Durations:
 
     def _usual_of(self, stage: str, features: frozenset[str]) -> float | None:
         known: list[float] = []
-        for name in self.store.stage_derivations:
+        for state in self.states.values():
             if len(known) == _ENOUGH:
                 break
-            if name.endswith(f"-{stage}") and (seconds := self._newest(name, features)) is not None:
-                known.append(seconds)
+            if (state.stage.stage, state.stage.features) == (stage, features):
+                seconds = self._newest(state.stage.build_name, features)
+                known += [] if seconds is None else [seconds]
         return median(known) if known else None
 
 

@@ -13,10 +13,12 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from reelgraph.errors import StageError
 from reelgraph.graph.derivation import PLACEHOLDER, Derivation, Output, placeholder
 from reelgraph.graph.kept import evaluate_once
+from reelgraph.graph.refusals import nix_complaint, refusal
 
 DESCRIBE = Path(__file__).with_name("describe.nix")
 _OUTPUTS = {"out": Output("", "r:sha256", "")}
@@ -106,26 +108,6 @@ class Graph:
         """The names of the stages whose outputs each stage reads."""
         return {name: tuple(sorted(set(stage.upstream_drvs.values()))) for name, stage in self.stages.items()}
 
-    @cached_property
-    def needed_by(self) -> dict[str, list[str]]:
-        """The names of the stages that read each stage's output."""
-        readers: dict[str, list[str]] = {name: [] for name in self.stages}
-        for name, needed in self.needs.items():
-            for other in needed:
-                readers[other].append(name)
-        return readers
-
-    def followers(self, name: str) -> set[str]:
-        """Return the names of all stages behind a stage, however far."""
-        found: set[str] = set()
-        pending = [name]
-        while pending:
-            for reader in self.needed_by[pending.pop()]:
-                if reader not in found:
-                    found.add(reader)
-                    pending.append(reader)
-        return found
-
 
 @dataclass(frozen=True)
 class Checkout:
@@ -165,11 +147,16 @@ class Checkout:
         """Return the installable that builds a .drv file's outputs; Nix took the file itself for that before 2.15."""
         return f"{derivation}^*" if self.nix_version >= (2, 15) else derivation
 
+    def question(self, function: str) -> str:
+        """Return the Nix function that ``evaluate`` applies in order to answer ``function``."""
+        return function
+
     def evaluate(self, installable: str, function: str, *options: str) -> Any:
         """Return the JSON of a Nix function of an installable, or raise a StageError with what Nix said."""
-        finished = self.nix("eval", "--json", *options, installable, "--apply", function)
+        finished = self.nix("eval", "--json", *options, installable, "--apply", self.question(function))
         if finished.returncode:
-            raise StageError(f"{installable}: cannot be evaluated\n{nix_complaint(finished.stderr)}")
+            complaint = StageError(f"{installable}: cannot be evaluated\n{nix_complaint(finished.stderr)}")
+            raise refusal(self.root, installable, finished.stderr) or complaint
         return json.loads(finished.stdout)
 
     def git(self, *arguments: str) -> str:
@@ -181,8 +168,13 @@ class Checkout:
 
     def flake_at(self, revision: str) -> str:
         """Return the flake reference of this checkout at a git revision."""
-        commit = self.git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-        return f"git+file://{self.git('rev-parse', '--show-toplevel')}?rev={commit}"
+        try:
+            commit = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        except StageError as error:
+            raise StageError(
+                f"git knows no revision '{revision}' in {self.root}, and it is no path either", status=2
+            ) from error
+        return f"git+file://{quote(self.git('rev-parse', '--show-toplevel'))}?rev={commit}"
 
 
 def find_checkout(start: Path | None = None) -> Checkout:
@@ -295,10 +287,3 @@ def code_path(derivation: Derivation) -> str:
     """Return the store path of the code that a stage's derivation runs, or "" if it is no stage's."""
     match = next(filter(None, map(_CODE.search, derivation.arguments)), None)
     return match.group(1) if match else ""
-
-
-def nix_complaint(log: str) -> str:
-    """Return the part of Nix's messages that says what is wrong."""
-    lines = [line for line in log.splitlines() if not line.startswith(("warning:", "•", "    follows", "  →"))]
-    start = next((index for index, line in enumerate(lines) if line.startswith("error:")), 0)
-    return "\n".join(lines[start:]).strip()

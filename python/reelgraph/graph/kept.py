@@ -59,7 +59,7 @@ def _identify(checkout: Checkout, reference: str, attribute: str, function: str)
     program = Path(shutil.which("nix", path=checkout.environment["PATH"]) or "nix").resolve()
     status = program.stat()
     nix = [str(program), status.st_size, status.st_mtime_ns, platform.machine(), os.environ.get("NIX_CONFIG", "")]
-    read = [metadata["path"], metadata["locks"], nix, attribute, function]
+    read = [metadata["path"], metadata["locks"], nix, attribute, checkout.question(function)]
     return metadata["path"], hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 

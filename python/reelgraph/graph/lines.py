@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from reelgraph.graph.builders import LOCAL
@@ -15,8 +16,8 @@ _WORDS = {State.BUILT: "built", State.TO_BUILD: "to build", State.UNKNOWN: "perh
 
 
 def plan_lines(plan: Plan, every: bool) -> Iterator[str]:
-    """Yield a plan as lines; if not ``every`` stage, built ones without changes are only counted and episodes alike are
-    one line.
+    """Yield a plan as lines; if not ``every`` stage, built ones without changes are only counted, and episodes or a
+    training's segments that are alike are one line.
     """
     totals = plan.totals()
     counts = [
@@ -45,34 +46,60 @@ def _total_lines(plan: Plan) -> Iterator[str]:
     without = (
         f", without {counted(totals['without_estimate'], 'stage')} never built" if totals["without_estimate"] else ""
     )
-    yield f"Time, one stage after the other: {least if least == most else f'{least} to {most}'}{without}."
+    if totals["without_estimate"] == totals["to_build"] + totals["unknown"]:
+        yield f"Time: not known, {counted(totals['without_estimate'], 'stage')} never built."
+    else:
+        yield f"Time, one stage after the other: {least if least == most else f'{least} to {most}'}{without}."
     if totals["nowhere"]:
         yield f"{counted(totals['nowhere'], 'stage')} can be built nowhere: no builder offers what they need."
     remote = [stage for stage in plan.stages.values() if stage.state != State.BUILT and stage.where != LOCAL]
-    unknown = sum(stage.seconds is None for stage in remote)
-    without = f", without {counted(unknown, 'stage')} never built" if unknown else ""
     if remote and plan.price is not None:
-        rate = f"{plan.price.hourly} {plan.price.currency} an hour ({plan.price.source})"
-        yield f"Cost on builders at {rate}: at most {totals['cost']} {totals['currency']}{without}."
+        yield f"Cost on builders at {plan.price.hourly} {plan.price.currency} an hour ({plan.price.source}): " + _cost(
+            f"{totals['cost']} {totals['currency']}", len(remote), sum(stage.seconds is None for stage in remote)
+        )
     elif remote:
         yield f"{counted(len(remote), 'stage')} on builders; for their cost give --price."
 
 
+def _cost(known: str, stages: int, unknown: int) -> str:
+    """Return what is known of the cost of stages, of which ``unknown`` ones were never built."""
+    if not unknown:
+        return f"at most {known}."
+    if unknown < stages:
+        timed = counted(stages - unknown, "stage")
+        return f"at most {known} for {timed}; {unknown:,} more were never built, so what they cost is not known."
+    return f"not known, {counted(stages, 'stage')} never built; docs/cost.md works one out."
+
+
 def _alike(plan: Plan, stages: Sequence[StagePlan]) -> list[list[StagePlan]]:
-    """Return the stages in groups: those of several episodes that have the same state for the same reasons together."""
+    """Return the stages in groups: those of several episodes, or of a training's segments, that have the same state for
+    the same reasons together.
+    """
     groups: dict[object, list[StagePlan]] = {}
     for stage in stages:
-        episode = plan.graph.stages[stage.name].set
-        alike = episode in plan.graph.episodes
-        why = tuple(sentence.replace(f"{episode}/", "") for sentence in stage.why) if alike else stage.name
-        groups.setdefault((stage.stage, stage.state, stage.where, why), []).append(stage)
+        kind, name = _kind(plan, stage), plan.graph.stages[stage.name].set
+        why: object = stage.name
+        if kind == "episode":
+            why = tuple(sentence.replace(f"{name}/", "") for sentence in stage.why)
+        elif kind == "segment":
+            # What each waits for is the one before it.
+            why = tuple(change.sentence for change in stage.changes)
+        groups.setdefault((kind, stage.stage, stage.state, stage.where, why), []).append(stage)
     return list(groups.values())
+
+
+def _kind(plan: Plan, stage: StagePlan) -> str:
+    """Return what a stage is one of several of: ``episode``, ``segment``, or "" where it is the only one."""
+    name = plan.graph.stages[stage.name].set
+    if name in plan.graph.episodes:
+        return "episode"
+    return "segment" if re.search(r"-segment-\d+$", name) else ""
 
 
 def _row(plan: Plan, group: Sequence[StagePlan]) -> list[str]:
     first = group[0]
     episode = plan.graph.stages[first.name].set
-    name = first.name if len(group) == 1 else f"{len(group):,} episodes/{first.stage}"
+    name = first.name if len(group) == 1 else f"{counted(len(group), _kind(plan, first))}/{first.stage}"
     known = [stage.seconds for stage in group if stage.seconds is not None]
     mark = "" if first.state == State.BUILT else "~"
     reasons = first.why

@@ -118,7 +118,6 @@ def make_plan(
     checkout: Checkout,
     target: str,
     *,
-    flake: str | None = None,
     store: Store | None = None,
     against: str | None = None,
     price: Price | None = None,
@@ -133,7 +132,7 @@ def make_plan(
     """
     store = store or Store()
     with _all_is_kept():
-        graph = load_graph(checkout, target, flake)
+        graph = load_graph(checkout, target)
         states = find_states(graph, store)
         explain = explainer(checkout, graph, states, store, against) if reasons else lambda state: []
         machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None

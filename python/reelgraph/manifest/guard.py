@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from reelgraph.errors import StageError
@@ -45,41 +45,79 @@ exec ./nixw run .#reel -- manifest guard
 """
 
 
-def staged_files(root: Path) -> list[Path]:
-    """Return the files that the next commit would add or change."""
-    command = ["git", "diff", "--cached", "--name-only", "--diff-filter=ACMR", "-z"]
-    finished = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        raise StageError(f"git: {finished.stderr.strip() or 'failed without a word'}", status=3)
-    return [root / name for name in finished.stdout.split("\0") if name]
+_HEAD_BYTES = 16
+_PIECE_BYTES = 1 << 20
+
+
+def media_staged(root: Path) -> list[str]:
+    """Return one sentence for each file of the next commit that is media, by what git holds of it."""
+    # Outside a checkout `git diff` compares plain files.
+    _git(root, "rev-parse", "--git-dir")
+    listed = _git(root, "diff", "--cached", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=ACM", "-z").split(
+        "\0"
+    )
+    staged = [(fields.split(), name) for fields, name in zip(listed[::2], listed[1::2], strict=False)]
+    # Neither links nor other repositories, which hold no bytes of their own.
+    blobs = {name: fields[3] for fields, name in staged if fields[1].startswith("100")}
+    heads = zip(blobs, _heads(root, blobs.values()), strict=True)
+    return [said for name, (size, head) in heads if (said := _refusal(root / name, size, head))]
 
 
 def media_among(files: Iterable[Path]) -> list[str]:
     """Return one sentence for each file that is media, or too large to be anything else."""
     found = []
     for path in files:
-        if not path.is_file():
-            continue
-        with path.open("rb") as stream:
-            head = stream.read(16)
-        kind = next((kind for place, sign, kind in SIGNS if head[place : place + len(sign)] == sign), None)
-        # TypeScript ends in .ts too, and is text.
-        named = path.suffix.lower() in ENDINGS and (path.suffix.lower() != ".ts" or head[:1] == b"G")
-        if kind or named:
-            found.append(f"{path}: is media ({kind or path.suffix}); masters and clips stay in the store")
-        elif path.stat().st_size > LARGEST_BYTES:
-            found.append(f"{path}: has {path.stat().st_size / 1e6:.1f} MB; nothing in this project is so large")
+        if path.is_file():
+            with path.open("rb") as stream:
+                said = _refusal(path, path.stat().st_size, stream.read(_HEAD_BYTES))
+            found += [said] if said else []
     return found
+
+
+def _refusal(path: Path, size: int, head: bytes) -> str | None:
+    """Return what is wrong with committing a file of ``size`` bytes that begins with ``head``, or None."""
+    kind = next((kind for place, sign, kind in SIGNS if head[place : place + len(sign)] == sign), None)
+    # TypeScript ends in .ts too, and is text.
+    named = path.suffix.lower() in ENDINGS and (path.suffix.lower() != ".ts" or head[:1] == b"G")
+    if kind or named:
+        return f"{path}: is media ({kind or path.suffix}); masters and clips stay in the store"
+    if size > LARGEST_BYTES:
+        return f"{path}: has {size / 1e6:.1f} MB; nothing in this project is so large"
+    return None
+
+
+def _heads(root: Path, blobs: Iterable[str]) -> Iterator[tuple[int, bytes]]:
+    """Yield size and first bytes of git's blobs."""
+    with subprocess.Popen(
+        ["git", "cat-file", "--batch"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for blob in blobs:
+            process.stdin.write(f"{blob}\n".encode())
+            process.stdin.flush()
+            size = int(process.stdout.readline().split()[2])
+            head = process.stdout.read(min(size, _HEAD_BYTES))
+            left = size - len(head) + 1
+            while left:
+                left -= len(process.stdout.read(min(left, _PIECE_BYTES)))
+            yield size, head
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Return what git prints in a checkout, or raise a StageError."""
+    finished = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, errors="surrogateescape", check=False
+    )
+    if "not a git repository" in finished.stderr:
+        raise StageError(f"{root}: is no git checkout; clone the project to commit to it", status=3)
+    if finished.returncode:
+        raise StageError(f"git: {finished.stderr.strip() or 'failed without a word'}", status=3)
+    return finished.stdout
 
 
 def install_hook(root: Path) -> Path:
     """Make git run the guard before every commit; a hook that is there already raises a StageError."""
-    finished = subprocess.run(
-        ["git", "rev-parse", "--git-path", "hooks"], cwd=root, capture_output=True, text=True, check=False
-    )
-    if finished.returncode:
-        raise StageError(f"{root}: is no git checkout; clone the project to commit to it", status=3)
-    hook = root / finished.stdout.strip() / "pre-commit"
+    hook = root / _git(root, "rev-parse", "--git-path", "hooks").strip() / "pre-commit"
     if hook.exists() and hook.read_text(encoding="utf-8") != HOOK:
         raise StageError(
             f"{hook}: is there already; add this line to it: ./nixw run .#reel -- manifest guard || exit 1"

@@ -61,7 +61,8 @@ class Patterns:
                 title = re.sub(r"[_\s]+", " ", parts["title"]).strip(" -.")
                 return Name(parts["production"], title, language)
         raise StageError(
-            f"{path.name}: its name matches no pattern; expected one like {self.examples[0]}; rename it or add one"
+            f"{path.name}: its name matches no pattern; expected one like {self.examples[0]}; rename it, or add a "
+            "pattern to name-patterns.json"
         )
 
 

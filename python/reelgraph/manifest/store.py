@@ -139,9 +139,9 @@ class Forgotten:
     made_from_it: list[str] = field(default_factory=list)
 
 
-def forget(identity: str, store: Store | None = None, dry: bool = False) -> Forgotten:
+def forget(identity: str, dry: bool = False) -> Forgotten:
     """Delete the outputs of an episode's stages and its masters from the store; name what stands in the way."""
-    store = store or Store()
+    store = Store()
     prefix = f"reel-{identity}-"
     held = [path for (path,) in store.query("select path from ValidPaths where path like ?", f"%-{prefix}%")]
     outputs = [path for path in held if not path.endswith((".drv", ".drv.chroot"))]

@@ -13,8 +13,11 @@ from reelgraph.media.transitions import Transition
 from reelgraph.stage import validate
 
 
-def read_overrides(path: Path, sha256: str) -> dict[str, Any]:
-    """Return the corrections in ``path``; those of another master than that of ``sha256`` raise a StageError."""
+def read_overrides(path: Path, sha256: str, frames: int) -> dict[str, Any]:
+    """Return the corrections in ``path`` of a film of ``frames``.
+
+    Those of another master than that of ``sha256``, and of frames that it does not have, raise a StageError.
+    """
     found = read_json(path)
     validate(found, "cut-overrides", path.name)
     if found["sha256"] != sha256:
@@ -26,6 +29,10 @@ def read_overrides(path: Path, sha256: str) -> dict[str, Any]:
         if entry["start"] >= entry["end"]:
             raise StageError(
                 f"{path.name}: frames {entry['start']} to {entry['end']} are none; end must lie after start"
+            )
+        if entry["end"] > frames:
+            raise StageError(
+                f"{path.name}: frames {entry['start']} to {entry['end']} are not all there; the film has {frames}"
             )
     return found
 
@@ -45,7 +52,7 @@ def shift_boundaries(
         index = next((number for number, change in enumerate(shifted) if change.frame == old), None)
         if index is None:
             starts = [change.frame for change in changes if change.frame is not None]
-            near = min(starts, key=lambda frame: abs(frame - old), default=None)
+            near = min(starts, key=lambda frame: abs(frame - old), default=0)
             raise StageError(f"overrides: no shot starts at frame {old}, the nearest at {near}; correct its number")
         moved = replace(shifted[index], frame=new, start=new, end=new, kind="by-hand") if new is not None else None
         shifted[index : index + 1] = [moved] if moved else []

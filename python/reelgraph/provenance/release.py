@@ -10,6 +10,7 @@ from reelgraph.errors import StageError
 from reelgraph.files import file_hash, read_json, write_json
 from reelgraph.graph.evaluate import Checkout
 from reelgraph.graph.store import Store
+from reelgraph.new_folder import new_folder
 from reelgraph.provenance.bom import make_bom
 from reelgraph.provenance.collect import collect
 from reelgraph.provenance.signing import sign
@@ -45,25 +46,25 @@ def make_release(
     names = publishes_names(checkout.root) if with_names is None else with_names
     nix = ".".join(map(str, checkout.nix_version))
     statement = make_statement(materials, names, known_licences(checkout.root, materials.graph.stages), nix)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / STATEMENT, statement)
-    digest = file_hash(folder / STATEMENT)
-    written = [folder / STATEMENT]
-    metadata: dict[str, str] = {}
-    for source in sorted(materials.folder.glob("*.safetensors")):
-        checkpoint = read_checkpoint(source)
-        if checkpoint.digest(None) != file_hash(source):
-            raise StageError(
-                f"{source.name}: its header is not as reelgraph writes it, so it cannot be stamped; build it again"
-            )
-        checkpoint.write(folder / source.name, digest)
-        written.append(folder / source.name)
-        metadata = metadata or checkpoint.metadata
-    write_json(folder / BOM, make_bom(statement, metadata))
-    written.append(folder / BOM)
-    if key is not None:
-        written.append(sign(folder / STATEMENT, key))
-    return Release(tuple(written), digest)
+    with new_folder(folder) as part:
+        write_json(part / STATEMENT, statement)
+        digest = file_hash(part / STATEMENT)
+        written = [part / STATEMENT]
+        metadata: dict[str, str] = {}
+        for source in sorted(materials.folder.glob("*.safetensors")):
+            checkpoint = read_checkpoint(source)
+            if checkpoint.digest(None) != file_hash(source):
+                raise StageError(
+                    f"{source.name}: its header is not as reelgraph writes it, so it cannot be stamped; build it again"
+                )
+            checkpoint.write(part / source.name, digest)
+            written.append(part / source.name)
+            metadata = metadata or checkpoint.metadata
+        write_json(part / BOM, make_bom(statement, metadata))
+        written.append(part / BOM)
+        if key is not None:
+            written.append(sign(part / STATEMENT, key))
+    return Release(tuple(folder / path.name for path in written), digest)
 
 
 def publishes_names(root: Path) -> bool:

@@ -87,7 +87,7 @@ def texts_of(inputs: Inputs) -> tuple[list[dict[str, Any]], str | None]:
     return samples, find_logo(samples)
 
 
-def marks(inputs: Inputs, found: Mapping[str, Any], sha256: str) -> Marks:
+def marks(inputs: Inputs, found: Mapping[str, Any], sha256: str, total: int) -> Marks:
     """Return what transitions, texts and a person's corrections say of the frames."""
     changes = [(change["start"], change["end"]) for change in found["transitions"]]
     samples, logo = texts_of(inputs)
@@ -96,7 +96,7 @@ def marks(inputs: Inputs, found: Mapping[str, Any], sha256: str) -> Marks:
         boxes = [box for box in sample["boxes"] if box["text"] != logo]
         area = round(sum(box["width"] * box["height"] for box in boxes), 4)
         written.append(Writing(sample["start"], sample["end"], len(boxes), area))
-    corrected = read_overrides(inputs.overrides, sha256) if inputs.overrides else {"keep": [], "drop": []}
+    corrected = read_overrides(inputs.overrides, sha256, total) if inputs.overrides else {"keep": [], "drop": []}
     keep, drop = ([(entry["start"], entry["end"]) for entry in corrected[name]] for name in ("keep", "drop"))
     return Marks(changes, written, keep, drop)
 
@@ -113,7 +113,7 @@ def decide(inputs: Inputs, parameters: Parameters, total: int, sha256: str) -> l
         raise StageError(f"shots.json: its shots do not tile frames 0 to {total}; mend them or find them again")
     rules = Rules(**{rule.name: getattr(parameters, rule.name) for rule in fields(Rules)})
     frames, timeline = Frames(measured["luma"], measured["change"]), Timeline(times, Fraction(parameters.fps))
-    return plan(list(pairwise(bounds)), frames, timeline, rules, marks(inputs, found, sha256))
+    return plan(list(pairwise(bounds)), frames, timeline, rules, marks(inputs, found, sha256, total))
 
 
 def tally(rejects: Iterable[Reject]) -> str:

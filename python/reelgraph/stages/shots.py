@@ -153,7 +153,9 @@ def run(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     frames = len(found.luma)
     changes, sure = join(found, inputs.votes, parameters)
     if inputs.overrides:
-        changes = shift_boundaries(changes, read_overrides(inputs.overrides, probe["sha256"])["boundaries"], frames)
+        changes = shift_boundaries(
+            changes, read_overrides(inputs.overrides, probe["sha256"], frames)["boundaries"], frames
+        )
     starts = [change.frame for change in changes if change.frame is not None and 0 < change.frame < frames]
     shots = [
         {

@@ -12,7 +12,8 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from reelgraph.errors import StageError
-from reelgraph.graph.evaluate import Checkout, nix_complaint
+from reelgraph.graph.evaluate import Checkout
+from reelgraph.graph.refusals import nix_complaint
 from reelgraph.stage import validate
 
 LIST = "nix/tasks.nix"

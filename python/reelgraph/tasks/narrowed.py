@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reelgraph.errors import StageError
 from reelgraph.graph.evaluate import Checkout
+from reelgraph.graph.refusals import NoSuchTarget, unknown_to_git
 from reelgraph.graph.words import some
 
 FIND = Path(__file__).with_name("find.nix")
@@ -25,41 +24,27 @@ class Narrowed(Checkout):
 
     only: tuple[str, ...] = ()
 
-    def evaluate(self, installable: str, function: str, *options: str) -> Any:
-        """Evaluate a function of the wanted stages only; raise a StageError if there is none."""
+    def question(self, function: str) -> str:
+        """Return a function of a pipeline that answers ``function`` for the wanted stages only."""
         wanted = " ".join(json.dumps(stage) for stage in self.only)
         ours = f"builtins.filter (found: builtins.elem found.stage.stage [ {wanted} ])"
-        select = f"map (found: found.stage) ({ours} (({FIND.read_text()}) pipeline))"
+        return f"pipeline: ({function}) (map (found: found.stage) ({ours} (({FIND.read_text()}) pipeline)))"
+
+    def evaluate(self, installable: str, function: str, *options: str) -> Any:
+        """Describe the wanted stages; raise a StageError if there is none."""
         name = installable.rpartition("#")[2]
         try:
-            described = super().evaluate(installable, f"pipeline: ({function}) ({select})", *options)
-        except StageError as error:
-            if "does not provide attribute" in str(error):
-                raise StageError(self._no_pipeline(name), status=3) from error
-            raise StageError(own_sentence(str(error)), status=3) from error
+            described = super().evaluate(installable, function, *options)
+        except NoSuchTarget as error:
+            raise StageError(self._no_pipeline(name, error.like), status=3) from error
         if not described["ends"]:
             raise StageError(f"pipeline '{name}' has no stage {' or '.join(self.only)}", status=3)
         return described
 
-    def _no_pipeline(self, name: str) -> str:
+    def _no_pipeline(self, name: str, like: str) -> str:
         """Return why a pipeline is not there: a flake sees only files that git knows."""
         if unknown := unknown_to_git(self.root):
             return (
                 f"pipeline '{name}' is not there, and git does not know {some(unknown, 2)}; run: git add nix materials"
             )
-        return f"there is no pipeline '{name}'"
-
-
-def unknown_to_git(root: Path) -> list[str]:
-    """Return the files of nix/ and materials/ that git does not know; none where there is no git repository."""
-    command = ["git", "ls-files", "--others", "--exclude-standard", "nix", "materials"]
-    try:
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.splitlines()
-    except FileNotFoundError:
-        return []
-
-
-def own_sentence(log: str) -> str:
-    """Return what Reelgraph's own code said in a log of Nix, or the log if that is not why it failed."""
-    said = re.search(r"reelgraph: (.+)", log)
-    return said.group(1) if said else log
+        return f"there is no pipeline '{name}'" + (f"; did you mean {like}?" if like else "")

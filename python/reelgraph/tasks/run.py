@@ -17,10 +17,11 @@ from reelgraph.errors import StageError
 from reelgraph.graph.builders import NOWHERE
 from reelgraph.graph.evaluate import Checkout
 from reelgraph.graph.plan import Plan, StagePlan, make_plan
+from reelgraph.graph.refusals import own_sentence
 from reelgraph.graph.state import State
 from reelgraph.graph.words import some
 from reelgraph.tasks.catalogue import Task, answering
-from reelgraph.tasks.narrowed import FIND, Narrowed, own_sentence
+from reelgraph.tasks.narrowed import FIND, Narrowed
 
 RUN, SKIP, STOP = "run", "skip", "stop"
 # Links that keep results from garbage collection.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from reelgraph.builder.nix import nixw
 from reelgraph.errors import StageError
 from reelgraph.graph.evaluate import find_checkout
+from reelgraph.graph.refusals import refusal
 from reelgraph.text.yaml import parse_yaml
 
 
@@ -24,14 +27,16 @@ def materials_of(episode: str) -> tuple[str, str]:
 
 def build_stages(pipeline: str, episode: str, stages: Sequence[str]) -> dict[str, Path]:
     """Return the output directories of an episode's stages; Nix's own lines go to stderr while it builds."""
-    checkout = find_checkout()
+    root = find_checkout().root
     installables = [f".#{pipeline}.episodes.{episode}.{stage}" for stage in stages]
-    command = [str(checkout.root / "nixw"), "build", "--no-link", "--json", "-L", *installables]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=checkout.root)
-    if finished.returncode:
-        raise StageError(f"{pipeline}.{episode}: could not be built; what Nix says stands above")
+    # A folder's name would have to be written as Nix reads it.
+    with chdir(root):
+        finished = nixw(["build", "--no-link", "--json", "-L", *installables])
+    if finished.status:
+        unexplained = StageError(f"{pipeline}.{episode}: could not be built; what Nix says stands above")
+        raise refusal(root, installables[0], finished.log) or unexplained
     # Nix sorts what it prints as it likes, so outputs are known by their names.
-    paths = [Path(entry["outputs"]["out"]) for entry in json.loads(finished.stdout)]
+    paths = [Path(entry["outputs"]["out"]) for entry in json.loads(finished.output)]
     named = {stage: [path for path in paths if path.name.endswith(f"-reel-{episode}-{stage}")] for stage in stages}
     if missing := [stage for stage, found in named.items() if len(found) != 1]:
         raise StageError(f"{pipeline}.{episode}: Nix named no output of {missing[0]}; is it a stage of this episode?")

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reelgraph.errors import StageError
 from reelgraph.files import read_json
+from reelgraph.new_folder import new_folder
 from reelgraph.stage import validate
 from reelgraph.text.captions import text_hash
 
@@ -110,12 +111,8 @@ def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, fold
         read_json(outputs["caption"] / "answers.json")["answers"],
         placed,
     )
-    for kind in ("clips", "first_frames"):
-        (folder / kind).mkdir(parents=True)
     for clip, row in zip(clips, rows, strict=True):
         row["at"] = time_code(clip["start"] / fps)
-        shutil.copyfile(outputs["clips"] / clip["file"], folder / row["video"])
-        shutil.copyfile(outputs["clips"] / clip["first_frame"], folder / row["first_frame"])
     jinja = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True)
     # Inside a script element only "</" could end the data early.
     limits = read_json(outputs["caption"] / "stage.json")["parameters"]
@@ -123,5 +120,11 @@ def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, fold
     shown = {"episode": episode, "source": master, "words": words, "rows": rows, "left": left}
     data = json.dumps(shown, ensure_ascii=False)
     page = jinja.get_template(TEMPLATE).render(episode=episode, rows=rows, data=data.replace("</", "<\\/"))
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    with new_folder(folder) as part:
+        for kind in ("clips", "first_frames"):
+            (part / kind).mkdir()
+        for clip, row in zip(clips, rows, strict=True):
+            shutil.copyfile(outputs["clips"] / clip["file"], part / row["video"])
+            shutil.copyfile(outputs["clips"] / clip["first_frame"], part / row["first_frame"])
+        (part / "index.html").write_text(page, encoding="utf-8")
     return len(rows)

@@ -1,0 +1,70 @@
+"""A target that is not there, or that cannot be evaluated, is one sentence that says what to do."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from evaluation import ROOT
+
+from reelgraph.errors import StageError
+from reelgraph.graph.evaluate import Checkout, load_graph
+
+MANIFEST = "materials/training-data/iiw_english_source_manifest.json"
+
+
+def refused(checkout: Path, target: str, flake: str | None = None) -> tuple[str, int]:
+    """Return what is said of a target, and the exit status."""
+    with pytest.raises(StageError) as caught:
+        load_graph(Checkout(checkout), target, flake)
+    return str(caught.value), caught.value.status
+
+
+def as_repository(checkout: Path) -> Path:
+    """Make a copy of the checkout a git repository, all of it known."""
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
+    return checkout
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("smok", "did you mean smoke?"),
+        ("smoke.chekpoint", "did you mean checkpoint?"),
+        ("nowhere-near", "try wan22-smoke, smoke or smoke.checkpoint"),
+        ("iiw.checkpoint", "the licensed pipelines are there once their manifest is: reel manifest build DIR"),
+    ],
+)
+def test_a_target_that_is_not_there_is_named_with_those_like_it(target: str, hint: str) -> None:
+    assert refused(ROOT, target) == (f"there is no target '{target}'; {hint}", 2)
+
+
+def test_a_licensed_target_says_that_git_does_not_know_its_manifest(checkout: Path) -> None:
+    (as_repository(checkout) / MANIFEST).write_text("{}")
+    said = f"there is no target 'iiw'; git does not know {MANIFEST}; run: git add nix materials"
+    assert refused(checkout, "iiw") == (said, 2)
+
+
+def test_what_reelgraph_says_of_a_target_stands_alone(checkout: Path) -> None:
+    path = checkout / "nix/pipelines/smoke.nix"
+    path.write_text(
+        path.read_text().replace("speech = models.whisper-tiny-en", "speech = models.whisper-large-v3-turbo")
+    )
+    said, status = refused(checkout, "smoke", f"path:{checkout}")
+    assert said.startswith("model 'whisper-large-v3-turbo' is not locked") and status == 3
+    assert said.count("\n") == 0
+
+
+def test_a_mistake_in_nix_is_told_in_the_words_of_nix(checkout: Path) -> None:
+    path = checkout / "nix/pipelines/smoke.nix"
+    path.write_text(path.read_text().replace("segments = 3;", "segments = three;"))
+    said, status = refused(checkout, "smoke", f"path:{checkout}")
+    assert said.splitlines()[0] == f"path:{checkout}#smoke: cannot be evaluated" and status == 1
+    assert "undefined variable 'three'" in said and "not writing" not in said
+
+
+def test_an_earlier_revision_that_is_not_there_is_named(checkout: Path) -> None:
+    with pytest.raises(StageError, match=r"^git knows no revision 'HEAD~3' in .*, and it is no path either$"):
+        Checkout(as_repository(checkout)).flake_at("HEAD~3")
