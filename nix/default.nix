@@ -44,11 +44,13 @@ let
   };
   pipelines = builtins.mapAttrs (_: mkPipeline) specifications;
   described = description: derivation: derivation // { meta = { inherit description; }; };
-  packages = rec {
+  bundles = {
     wan22-smoke = described "A LoRA, samples and a report from a real animated film and toy models, on a CPU" pipelines.smoke.bundle;
     ltx2-smoke = described "The same for LTX-2, which draws video with sound" pipelines.smoke-ltx2.bundle;
     wan22-smoke-cuda = described "The same with the toy models computed on a CUDA builder" pipelines.smoke-cuda.bundle;
-    default = wan22-smoke;
+  };
+  packages = bundles // {
+    default = bundles.wan22-smoke;
   };
 in
 {
