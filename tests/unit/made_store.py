@@ -37,7 +37,7 @@ class MadeStage:
     name: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    code: Mapping[str, str] = field(default_factory=lambda: {"reelgraph/stages/it.py": "run = 1\n"})
+    code: Mapping[str, str | bytes] = field(default_factory=lambda: {"reelgraph/stages/it.py": "run = 1\n"})
     packages: Sequence[str] = ("click-8.5.1",)
     features: Sequence[str] = ()
     kind: str = "thing"

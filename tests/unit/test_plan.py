@@ -87,6 +87,12 @@ def test_a_comment_is_expected_to_be_cut_off(made: MadeStore) -> None:
     assert {plan.stages[name].expected for name in (CLIPS, PACKAGE)} == {"cut-off"}
 
 
+def test_what_is_no_text_among_the_code_is_named_too(made: MadeStore) -> None:
+    code = {"reelgraph/stages/it.py": "run = 1\n", "reelgraph/media/table.npy": b"\x93NUMPY\xff"}
+    made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 3}, code=code))
+    assert why(plan_of(made), SHOTS) == "code reelgraph/media/table.npy is new"
+
+
 def test_a_comment_does_not_hide_that_an_input_changes(made: MadeStore) -> None:
     made.put(MadeStage(SHOTS, {"master": "film"}, {"threshold": 4}))
     code = {"reelgraph/stages/clips.py": "# a comment\nrun = 1\n"}
@@ -335,16 +341,20 @@ def test_episodes_alike_are_one_line(made: MadeStore) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "same"),
     [
-        ("a.py", "x = 1", "x = 1  # why", True),
-        ("a.py", '"""Old."""\nx = 1', '"""New."""\nx = 1', True),
-        ("a.py", "x = 1", "x = 2", False),
-        ("a.py", "x = 1", "x = (", False),
-        ("a.json", '{"a": 1}', '{ "a": 1 }', True),
-        ("a.json", '{"a": 1}', '{"a": 2}', False),
-        ("a.css", "a{}", "a {}", False),
+        ("a.py", b"x = 1", b"x = 1  # why", True),
+        ("a.py", b'"""Old."""\nx = 1', b'"""New."""\nx = 1', True),
+        ("a.py", b"x = 1", b"x = 2", False),
+        ("a.py", b"x = 1", b"x = (", False),
+        ("a.json", b'{"a": 1}', b'{ "a": 1 }', True),
+        ("a.json", b'{"a": 1}', b'{"a": 2}', False),
+        ("a.css", b"a{}", b"a {}", False),
+        # What a test or a person left beside the code, such as a cache of Python's.
+        ("a.pyc", b"\xa7\r\r\n", b"\xa7\r\n", False),
+        ("a.py", b"\xff\x00", b"\xff", False),
+        ("a.json", b"\xff\x00", b"\xff", False),
     ],
 )
-def test_only_what_cannot_change_a_result_counts_as_the_same(file: str, old: str, new: str, same: bool) -> None:
+def test_only_what_cannot_change_a_result_counts_as_the_same(file: str, old: bytes, new: bytes, same: bool) -> None:
     assert same_program(file, old, new) is same
 
 

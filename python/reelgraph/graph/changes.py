@@ -111,13 +111,13 @@ def code_changes(store: Store, was: str, now: str) -> tuple[Change, ...]:
     folders = [store.file(path) for path in (was, now)]
     if not all(path and folder.is_dir() for path, folder in zip((was, now), folders, strict=True)):
         return (Change("code", "of the stage", was, was),)
-    texts = [
-        {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    contents = [
+        {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for folder in folders
     ]
     changes = []
-    for file in sorted({*texts[0], *texts[1]}):
-        old, new = texts[0].get(file), texts[1].get(file)
+    for file in sorted({*contents[0], *contents[1]}):
+        old, new = contents[0].get(file), contents[1].get(file)
         if old != new:
             same = old is not None and new is not None and same_program(file, old, new)
             changes.append(Change("code", file, old and "there", new and "there", is_silent=same))
@@ -125,8 +125,8 @@ def code_changes(store: Store, was: str, now: str) -> tuple[Change, ...]:
     return tuple(changes) or (others,)
 
 
-def same_program(file: str, old: str, new: str) -> bool:
-    """Whether two texts of a file mean the same to Python or as JSON: comments, docstrings and layout aside."""
+def same_program(file: str, old: bytes, new: bytes) -> bool:
+    """Whether two contents of a file mean the same to Python or as JSON: comments, docstrings and layout aside."""
     try:
         if file.endswith(".json"):
             return json.loads(old) == json.loads(new)
@@ -135,8 +135,8 @@ def same_program(file: str, old: str, new: str) -> bool:
         return False
 
 
-def _without_docstrings(text: str) -> ast.Module:
-    tree = ast.parse(text)
+def _without_docstrings(program: bytes) -> ast.Module:
+    tree = ast.parse(program)
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
