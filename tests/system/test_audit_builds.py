@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from builder_sshd import LoopbackBuilder
-from reel import copy_checkout, plant_stage, reel, reel_command, reel_environment, reel_json
+from reel import copy_checkout, plant_stage, reel_command, reel_environment, reel_json
 
 from reelgraph.audit import clean_store
 from reelgraph.audit.audit import REPRODUCED, Options, run_audit
@@ -202,6 +202,9 @@ def test_a_folder_without_a_nix_is_named(tmp_path: Path) -> None:
     assert f"--nix {tmp_path}: holds no program 'nix'" in finished.stderr
 
 
-def test_a_target_that_is_not_there_is_named() -> None:
-    status, _ = reel("audit", "smoke.nothing")
-    assert status == 1
+def test_a_target_that_is_not_there_is_no_difference_and_is_named() -> None:
+    finished = subprocess.run(
+        reel_command("audit", "smoke.nothing"), env=reel_environment(), capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    assert "there is no target 'smoke.nothing'" in finished.stderr
