@@ -119,7 +119,9 @@ class LoopbackBuilder:
         physical.mkdir(parents=True, exist_ok=True)
         missing = [path for path in listed if not (physical / Path(path).name).exists()]
         for path in missing:
-            subprocess.run(["cp", "-a", "--reflink=auto", "-l", path, str(physical)], check=True)
+            copy = ["cp", "-a", "--reflink=auto", path, str(physical)]
+            if subprocess.run([*copy, "-l"], stderr=subprocess.DEVNULL, check=False).returncode:
+                subprocess.run(copy, check=True)
         registration = subprocess.run(["nix-store", "--dump-db", *listed], check=True, capture_output=True).stdout
         environment = {**os.environ, "NIX_REMOTE": str(self.store)}
         subprocess.run(["nix-store", "--load-db"], check=True, input=registration, env=environment)

@@ -103,10 +103,11 @@ def test_a_killed_audit_goes_on_where_it_was(patient: tuple[Path, str], tmp_path
         start_new_session=True,
     )
     assert process.stderr is not None
-    linked = False
+    # Its inputs are there once they are linked, or copied where it is on another file system.
+    supplied = False
     for line in process.stderr:
-        linked = linked or "into the clean store" in line
-        if linked and "building" in line and "reel-stage-3-patient" in line:
+        supplied = supplied or "into the clean store" in line or line.startswith("copying path")
+        if supplied and "building" in line and "reel-stage-3-patient" in line:
             os.killpg(process.pid, signal.SIGKILL)
             break
     process.wait()
