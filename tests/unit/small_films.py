@@ -11,6 +11,8 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from reelgraph.media.mux import copy_packets
+
 WIDTH, HEIGHT = 128, 96
 NUMBER_BITS = 12
 BIT_SIDE = 8
@@ -118,13 +120,5 @@ def join_sounds(path: Path, sounds: Sequence[tuple[Path, str | None, Disposition
             stream.disposition = disposition
             if language is not None:
                 stream.metadata["language"] = language
-        packets = [
-            (packet.dts * packet.time_base, number, packet)
-            for number, source in enumerate(sources)
-            for packet in source.container.demux(source)
-            if packet.dts is not None
-        ]
-        for _, number, packet in sorted(packets, key=lambda entry: entry[:2]):
-            packet.stream = streams[number]
-            out.mux(packet)
+        copy_packets(sources, streams)
     return path

@@ -34,10 +34,10 @@ def resolve(requirements: Iterable[str], constraints: Iterable[str]) -> dict[str
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
     # Local folders would offer files that the package index does not have under the same hash.
     command += ["--only-binary", ":all:", "--report", "-", "--no-cache-dir", *requirements]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as kept:
-        kept.write("\n".join(constraints))
-        kept.flush()
-        finished = subprocess.run([*command, "--constraint", kept.name], capture_output=True, text=True, check=False)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(constraints))
+        file.flush()
+        finished = subprocess.run([*command, "--constraint", file.name], capture_output=True, text=True, check=False)
     if finished.returncode:
         raise StageError(
             f"pip could not resolve the requirements of pyproject.toml:\n{finished.stderr.strip()}\n"
@@ -78,16 +78,14 @@ def kept(folder: Path, requirements: Iterable[str], upgrade: Collection[str]) ->
 
     That is where ``upgrade`` names it, or where a requirement no longer allows the version.
     """
-    locked = {line.split(" ")[0] for path in sorted(folder.glob("*.txt")) for line in path.read_text().splitlines()}
-    versions = {canonicalize_name(name): version for name, _, version in (pin.partition("==") for pin in locked)}
-    if unknown := sorted({canonicalize_name(name) for name in upgrade} - set(versions)):
+    locked = (line.split(" ")[0] for path in folder.glob("*.txt") for line in path.read_text().splitlines())
+    versions = dict(pin.split("==") for pin in locked)
+    named = {canonicalize_name(name) for name in upgrade}
+    if unknown := sorted(named - set(versions)):
         raise StageError(f"--upgrade {unknown[0]}: no list in {folder} has it", status=2)
-    renewed = {canonicalize_name(name) for name in upgrade} | {
-        canonicalize_name(wanted.name)
-        for wanted in map(Requirement, requirements)
-        if not wanted.specifier.contains(versions.get(canonicalize_name(wanted.name), "0"), prereleases=True)
-    }
-    return [f"{name}=={version}" for name, version in sorted(versions.items()) if name not in renewed]
+    wanted = [(canonicalize_name(one.name), one.specifier) for one in map(Requirement, requirements)]
+    outgrown = {name for name, allowed in wanted if not allowed.contains(versions.get(name, "0"), prereleases=True)}
+    return [f"{name}=={version}" for name, version in sorted(versions.items()) if name not in named | outgrown]
 
 
 def read_groups(project: Path) -> dict[str, list[Any]]:
