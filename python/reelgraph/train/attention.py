@@ -1,16 +1,18 @@
-"""Exact attention on CUDA: cuDNN's, whose backward pass repeats to the bit when it is asked to.
+"""Attention as training runs it; on Hopper cuDNN's, whose backward pass repeats to the bit when it is asked to.
 
 torch calls cuDNN's backward pass without asking, and refuses it where results must repeat; cuDNN's own front end asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
+from torch.nn import functional
+from torch.nn.attention.flex_attention import flex_attention
 
 Tensor = torch.Tensor
 HEAD_CHANNELS = (64, 128)
@@ -18,47 +20,64 @@ HEAD_CHANNELS = (64, 128)
 HOPPER = (9, 0)
 # cuDNN writes a head's whole matrix of gradients down to add it up in order, so heads are taken a few at a time.
 LARGEST_WORKSPACE = 2 << 30
+# Of each tensor of a backward pass: name, shape and strides.
+Layout = tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
 
 
-def exact_attention(weight: Tensor, head_channels: int) -> str:
-    """Return which attention repeats to the bit and is fast for a model of these weights on its CUDA device.
+def choose_attention(weight: Tensor, head_channels: int, profile: str) -> str:
+    """Return the fastest attention for a model of these weights on its device; under ``exact`` one that repeats.
 
-    ``cudnn``: this module's; ``flex``: torch's flex_attention, compiled; ``torch``: its own choice in strict mode.
+    ``cudnn``: cuDNN's, added up in one order; ``free``: cuDNN's in any order; ``flex``: torch's flex_attention,
+    compiled; ``torch``: torch's own choice in the mode that it is in.
     """
-    if weight.dtype != torch.bfloat16 or head_channels not in HEAD_CHANNELS:
+    if not weight.is_cuda or weight.dtype != torch.bfloat16 or head_channels not in HEAD_CHANNELS:
         return "torch"
-    return "cudnn" if torch.cuda.get_device_capability(weight.device) == HOPPER else "flex"
+    hopper = torch.cuda.get_device_capability(weight.device) == HOPPER
+    if profile == "fast":
+        return "free" if hopper else "torch"
+    return "cudnn" if hopper else "flex"
 
 
-@torch.library.custom_op("reelgraph::attention", mutates_args=())
-def attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Return attention [1, tokens, heads, channels] bfloat16, and log-sum-exp [1, heads, tokens, 1] float32."""
-    parts = (part.transpose(1, 2) for part in (query, key, value))
-    out, logsumexp = torch.ops.aten._scaled_dot_product_cudnn_attention(*parts, None, True)[:2]
-    return out.transpose(1, 2).contiguous(), logsumexp.view(1, query.shape[2], query.shape[1], 1).contiguous()
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, kind: str, room: int = 0) -> Tensor:
+    """Return attention [tokens, channels + room] of three [tokens, channels]; nothing is to be read in the room."""
+    if kind in ("cudnn", "free"):
+        return _CudnnAttention.apply(query, key, value, heads, kind == "cudnn", room)
+    function = compiled_flex() if kind == "flex" else functional.scaled_dot_product_attention
+    out = function(*(_by_head(part, heads) for part in (query, key, value)))
+    return functional.pad(out[0].transpose(0, 1).flatten(1), (0, room))
 
 
-@attention.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    rows = query.new_empty((1, query.shape[2], query.shape[1], 1), dtype=torch.float32)
-    return query.new_empty(query.shape), rows
+@lru_cache
+def compiled_flex() -> Callable[..., Tensor]:
+    """Return flex_attention, compiled for each size by itself, so that a size's kernel is what it would be alone."""
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(flex_attention, fullgraph=True, dynamic=False)
 
 
-@torch.library.custom_op("reelgraph::attention_backward", mutates_args=())
-def attention_backward(
-    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, logsumexp: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of query, key and value, [1, tokens, heads, channels]."""
-    given = {"q": query, "k": key, "v": value, "o": out, "dO": gradient}
-    given = {name: tensor.contiguous().transpose(1, 2) for name, tensor in given.items()}
-    given["stats"] = logsumexp
-    gradients = tuple(torch.empty_like(given[name]) for name in ("q", "k", "v"))
-    heads = heads_at_once(query.shape[2], query.shape[1] * key.shape[1])
-    plan = _plan(query.device.index, tuple(query.shape), key.shape[1], heads)
-    for first in range(0, query.shape[2], heads):
-        few = slice(first, first + heads)
-        plan.run({name: part[:, few] for name, part in given.items()}, tuple(part[:, few] for part in gradients))
-    return tuple(part.transpose(1, 2) for part in gradients)
+class _CudnnAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, ordered: bool, room: int) -> Tensor:
+        parts = (_by_head(part, heads) for part in (query, key, value))
+        out, logsumexp = torch.ops.aten._scaled_dot_product_cudnn_attention(*parts, None, True)[:2]
+        wide = query.new_empty((query.shape[0], query.shape[1] + room))
+        _by_head(wide[:, : query.shape[1]], heads).copy_(out)
+        ctx.save_for_backward(query, key, value, wide, logsumexp.view(1, heads, -1, 1).contiguous())
+        ctx.heads, ctx.ordered = heads, ordered
+        return wide
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, wide, logsumexp = ctx.saved_tensors
+        channels, heads = query.shape[1], ctx.heads
+        made = {name: part.new_empty(part.shape) for name, part in (("dQ", query), ("dK", key), ("dV", value))}
+        given = {"q": query, "k": key, "v": value, "o": wide[:, :channels], "dO": gradient[:, :channels], **made}
+        parts = {name: _by_head(tensor, heads) for name, tensor in given.items()} | {"stats": logsumexp}
+        few = heads_at_once(heads, query.shape[0] * key.shape[0]) if ctx.ordered else heads
+        layout = tuple((name, tuple(part.shape), part.stride()) for name, part in parts.items())
+        plan = _plan(query.device.index, layout, few, ctx.ordered)
+        for first in range(0, heads, few):
+            plan.run({name: part[:, first : first + few] for name, part in parts.items()})
+        return *made.values(), None, None, None
 
 
 def heads_at_once(heads: int, pairs: int) -> int:
@@ -66,69 +85,47 @@ def heads_at_once(heads: int, pairs: int) -> int:
     return next((few for few in range(heads, 1, -1) if heads % few == 0 and few * pairs * 2 <= LARGEST_WORKSPACE), 1)
 
 
-@attention_backward.register_fake
-def _(
-    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, logsumexp: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+def _by_head(tensor: Tensor, heads: int) -> Tensor:
+    return tensor.unflatten(1, (heads, -1))[None].transpose(1, 2)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A backward pass that cuDNN has planned for one shape: its graph, and the graph's tensors."""
+    """A backward pass that cuDNN has planned for one layout: its graph, and the graph's tensors by name."""
 
     graph: Any
-    inputs: Mapping[str, Any]
-    outputs: tuple[Any, ...]
+    tensors: Mapping[str, Any]
     handle: Any
 
-    def run(self, inputs: Mapping[str, Tensor], outputs: tuple[Tensor, ...]) -> None:
+    def run(self, tensors: Mapping[str, Tensor]) -> None:
         import cudnn
 
         cudnn.set_stream(handle=self.handle, stream=torch.cuda.current_stream().cuda_stream)
-        workspace = torch.empty(self.graph.get_workspace_size(), device=outputs[0].device, dtype=torch.uint8)
-        tensors = {self.inputs[name]: tensor for name, tensor in inputs.items()}
-        tensors |= dict(zip(self.outputs, outputs, strict=True))
-        self.graph.execute(tensors, workspace, handle=self.handle)
+        workspace = torch.empty(self.graph.get_workspace_size(), device=tensors["q"].device, dtype=torch.uint8)
+        self.graph.execute({self.tensors[name]: part for name, part in tensors.items()}, workspace, handle=self.handle)
 
 
 @lru_cache
-def _plan(device: int, shape: tuple[int, int, int, int], keys: int, few: int) -> _Plan:
+def _plan(device: int, layout: Layout, few: int, ordered: bool) -> _Plan:
     # Only a machine with a GPU can load it.
     import cudnn
 
     handle = cudnn.create_handle()
     kinds = {"io_data_type": cudnn.data_type.BFLOAT16, "intermediate_data_type": cudnn.data_type.FLOAT}
     graph = cudnn.pygraph(**kinds, compute_data_type=cudnn.data_type.FLOAT, handle=handle)
-    _, tokens, heads, channels = shape
-
-    def sizes(rows: int) -> dict[str, list[int]]:
-        row = heads * channels
-        return {"dim": [1, few, rows, channels], "stride": [rows * row, channels, row, 1]}
-
-    rows = {"q": tokens, "k": keys, "v": keys, "o": tokens, "dO": tokens}
-    inputs = {name: graph.tensor(name=name, **sizes(count)) for name, count in rows.items()}
-    inputs["stats"] = graph.tensor(
-        name="stats",
-        dim=[1, few, tokens, 1],
-        stride=[few * tokens, tokens, 1, 1],
-        data_type=cudnn.data_type.FLOAT,
-    )
+    sizes = {name: {"dim": [1, few, *shape[2:]], "stride": list(stride)} for name, shape, stride in layout}
+    names = ("q", "k", "v", "o", "dO")
+    inputs = {name: graph.tensor(name=name, **sizes[name]) for name in names}
+    sizes["stats"]["stride"][0] = few * sizes["stats"]["dim"][2]
+    inputs["stats"] = graph.tensor(name="stats", **sizes["stats"], data_type=cudnn.data_type.FLOAT)
     outputs = graph.sdpa_backward(
-        name="attention_backward", **inputs, attn_scale=channels**-0.5, use_deterministic_algorithm=True
+        name="attention_backward",
+        **inputs,
+        attn_scale=sizes["q"]["dim"][3] ** -0.5,
+        use_deterministic_algorithm=ordered,
     )
-    for output, count in zip(outputs, (tokens, keys, keys), strict=True):
-        output.set_output(True).set_dim(sizes(count)["dim"]).set_stride(sizes(count)["stride"])
+    made = dict(zip(("dQ", "dK", "dV"), outputs, strict=True))
+    for name, output in made.items():
+        output.set_output(True).set_dim(sizes[name]["dim"]).set_stride(sizes[name]["stride"])
     graph.build([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
-    return _Plan(graph, inputs, tuple(outputs), handle)
-
-
-def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs, *output)
-
-
-def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor, _: Tensor) -> tuple[Tensor, ...]:
-    return attention_backward(gradient, *ctx.saved_tensors)
-
-
-attention.register_autograd(_backward, setup_context=_keep)
+    return _Plan(graph, inputs | made, handle)

@@ -15,7 +15,7 @@ from diffsynth.models.wan_video_dit import WanModel
 from reelgraph.errors import StageError
 from reelgraph.files import read_json
 from reelgraph.train.ahead import Loader
-from reelgraph.train.attention import exact_attention
+from reelgraph.train.attention import choose_attention
 from reelgraph.train.flow import planned_loss
 from reelgraph.train.gradients import Gradients
 from reelgraph.train.loader import WanLoader
@@ -113,12 +113,17 @@ def make_trainer(
     recompute: str,
     profile: str,
 ) -> Trainer:
-    """Return the trainer for a Wan transformer that carries the LoRA; compiled on CUDA, and exact if asked."""
-    weight = dit.patch_embedding.weight
-    attention = "torch"
-    if weight.is_cuda and profile == "exact":
-        attention = exact_attention(weight, dit.dim // dit.blocks[0].num_heads)
-    transformer = Transformer(dit, attention, compiled=weight.is_cuda, recompute=recompute)
+    """Return the trainer for a Wan transformer that carries the LoRA; on CUDA its blocks are fused."""
+    weight, fused = dit.patch_embedding.weight, None
+    if weight.is_cuda:
+        # Only a machine with a GPU needs Triton.
+        from reelgraph.train.fused import fuse_blocks
+
+        fused = fuse_blocks(dit)
+        # The weights' former memory fits nothing that comes, so it must not stay in torch's pool.
+        torch.cuda.empty_cache()
+    attention = choose_attention(weight, dit.dim // dit.blocks[0].num_heads, profile)
+    transformer = Transformer(dit, recompute, fused, attention)
     padded_tokens = read_json(next(iter(text.values())) / "text.json")["padded_tokens"]
     loader = WanLoader(latents, text, padded_tokens, recipe["timestep_shift"], weight.device, weight.dtype)
     gradients = Gradients(

@@ -1,0 +1,105 @@
+"""Frozen linear layers and their LoRA as one matrix each, so that one product does both.
+
+Layers that share an input stand below each other, and the LoRA in more columns and rows of the same storage:
+
+    [ W  B ]      forward   [x h] times the upper rows, where h is x times A
+    [ A  0 ]      backward  [g k] times the left columns, where k is g times B
+
+So neither pass reads and writes a large result again to add the LoRA's part, and W is held once. Whoever writes ``x``
+or ``g`` leaves ``room`` columns to its right, which are filled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from reelgraph.train.lora import LoraLinear
+
+Tensor = torch.Tensor
+# A row's length in memory must divide by 16 bytes for the fast products.
+RANK_STEP = 16
+
+
+@dataclass(frozen=True)
+class Products:
+    """Layers that share an input: their ``matrix``, ``bias``, and where each one's LoRA goes in.
+
+    ``inner`` and ``outer`` are the numbers of input channels and of all output channels, ``room`` that of the LoRA's.
+    """
+
+    layers: Sequence[LoraLinear]
+    matrix: Tensor
+    bias: Tensor
+    inner: int
+    outer: int
+    room: int
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return every layer's A, then every layer's B."""
+        return [layer.lora_A.weight for layer in self.layers] + [layer.lora_B.weight for layer in self.layers]
+
+    def refresh(self) -> None:
+        """Copy the LoRA's present weights into the matrix, rounded to its number format."""
+        for layer, (rows, columns) in zip(self.layers, self.places(), strict=True):
+            self.matrix[self.outer :][columns, : self.inner].copy_(layer.lora_A.weight.detach())
+            self.matrix[rows, self.inner :][:, columns].copy_(layer.lora_B.weight.detach())
+
+    def places(self) -> list[tuple[slice, slice]]:
+        """Return each layer's output channels, and its LoRA's channels."""
+        places, above, each = [], 0, self.room // len(self.layers)
+        for n, layer in enumerate(self.layers):
+            rows = slice(above, above + layer.base.out_features)
+            places.append((rows, slice(n * each, n * each + layer.lora_A.out_features)))
+            above = rows.stop
+        return places
+
+    def wide(self, rows: int, columns: int) -> Tensor:
+        """Return new memory for ``rows`` of ``columns`` and the room beside them."""
+        return self.matrix.new_empty((rows, columns + self.room))
+
+    def fill(self, x: Tensor) -> None:
+        """Fill the room of ``x`` [tokens, inner + room]."""
+        # Whoever keeps ``x`` for a backward pass of his own keeps the columns beside the room.
+        torch.mm(x[:, : self.inner], self.matrix[self.outer :, : self.inner].T, out=x.data[:, self.inner :])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layers' outputs beside each other, for ``x`` [tokens, inner + room] whose room is filled."""
+        return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
+
+    def fill_gradient(self, gradient: Tensor) -> None:
+        """Fill the room of ``gradient`` [tokens, outer + room]."""
+        torch.mm(gradient[:, : self.outer], self.matrix[: self.outer, self.inner :], out=gradient[:, self.outer :])
+
+    def backward(self, gradient: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled."""
+        return torch.mm(gradient, self.matrix[:, : self.inner], out=out)
+
+    def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
+        """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
+        down = torch.mm(gradient[:, self.outer :].T, x[:, : self.inner])
+        up = torch.mm(gradient[:, : self.outer].T, x[:, self.inner :])
+        places = self.places()
+        return [down[columns].float() for _, columns in places] + [
+            up[rows, columns].float() for rows, columns in places
+        ]
+
+
+def join(*layers: LoraLinear) -> Products:
+    """Move the weights of ``layers`` into one matrix; the layers keep them as views of it."""
+    bases = [layer.base for layer in layers]
+    ranks = {layer.lora_A.out_features for layer in layers}
+    (inner,), (rank,) = {base.in_features for base in bases}, ranks
+    outer, room = sum(base.out_features for base in bases), -(-rank // RANK_STEP) * RANK_STEP * len(layers)
+    matrix = bases[0].weight.new_zeros((outer + room, inner + room))
+    bias = bases[0].weight.new_zeros(outer)
+    products = Products(layers, matrix, bias, inner, outer, room)
+    for base, (rows, _) in zip(bases, products.places(), strict=True):
+        matrix[rows, :inner].copy_(base.weight)
+        base.weight.data = matrix[rows, :inner]
+        if base.bias is not None:
+            bias[rows].copy_(base.bias)
+    return products

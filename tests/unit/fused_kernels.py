@@ -1,0 +1,53 @@
+"""Compiles the kernels of a full-size Wan block for Hopper without a GPU; prints target and narrow accesses of each."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from reelgraph.train import norm_kernels, pointwise_kernels, rotation_kernels
+
+ROW = {"width": 3072, "block": 4096}
+KERNELS = {
+    norm_kernels._normalise: {**ROW, "has_branch": True, "has_gate": True},
+    norm_kernels._normalise_backward: {**ROW, "has_gate": True, "has_residual": True},
+    rotation_kernels._rotate: {**ROW, "half": 64, "rotated": True},
+    rotation_kernels._rotate_backward: {**ROW, "half": 64, "rotated": True},
+    pointwise_kernels._gelu: {"block": pointwise_kernels.COLUMNS, "backward": True},
+    pointwise_kernels._gated: {"block": pointwise_kernels.COLUMNS, "has_x": True},
+}
+FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine"}
+BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight"}
+
+
+def compiled(kernel: Any, constants: dict[str, int]) -> str:
+    """Return the kernel's PTX, for rows and memory that begin at multiples of 16 bytes."""
+    names, types, aligned = kernel.arg_names, {}, {}
+    for index, name in enumerate(names):
+        pointer = "*fp32" if name in FLOAT32 else "*bf16" if name in BFLOAT16 else None
+        types[name] = "constexpr" if name in constants else pointer or ("fp32" if name == "epsilon" else "i32")
+        if pointer or name.endswith("pitch") or name == "width":
+            aligned[(index,)] = [["tt.divisibility", 16]]
+    values = {(names.index(name),): value for name, value in constants.items()}
+    aligned = {index: attributes for index, attributes in aligned.items() if index not in values}
+    source = ASTSource(fn=kernel, signature=types, constexprs=values, attrs=aligned)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
+
+
+def narrow(ptx: str) -> int:
+    """Return how many loads and stores move less than 16 bytes, but for a row's one float32."""
+    accesses = re.findall(r"(?:ld|st)\.global\S*", ptx)
+    return sum(".v4." not in access and not access.endswith(".b32") for access in accesses)
+
+
+if __name__ == "__main__":
+    found = {}
+    for kernel, constants in KERNELS.items():
+        ptx = compiled(kernel, constants)
+        found[kernel.__name__] = (re.findall(r"\.target (\w+)", ptx)[0], narrow(ptx))
+    print(json.dumps(found))

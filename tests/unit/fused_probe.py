@@ -1,0 +1,78 @@
+"""Runs a small Wan transformer as on CUDA, its kernels interpreted on the CPU, and prints how it compares as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from diffsynth.models.wan_video_dit import WanModel
+
+from reelgraph.train.fused import fuse_blocks
+from reelgraph.train.lora import Parameters, inject_lora
+from reelgraph.train.transformer import Transformer
+
+MODES = ("none", "feed-forward", "full")
+SMALL = {
+    "dim": 48,
+    "in_dim": 48,
+    "ffn_dim": 96,
+    "out_dim": 48,
+    "text_dim": 64,
+    "freq_dim": 256,
+    "eps": 1e-6,
+    "patch_size": (1, 2, 2),
+    "num_heads": 2,
+    "num_layers": 2,
+    "has_image_input": False,
+    "seperated_timestep": True,
+    "require_vae_embedding": False,
+    "require_clip_embedding": False,
+    "fuse_vae_embedding_in_latents": True,
+}
+CLIP = {"latents": (1, 48, 3, 4, 6), "context": (1, 10, 64)}
+
+
+def small_transformer(rank: int) -> tuple[WanModel, Parameters]:
+    """Return a transformer in which every weight matters, and its LoRA."""
+    torch.manual_seed(0)
+    dit = WanModel(**SMALL).requires_grad_(False)
+    lora = inject_lora(dit, rank, 1)
+    with torch.no_grad():
+        for name, parameter in dit.named_parameters():
+            if "norm" in name or ".lora_B." in name:
+                parameter += 0.1 * torch.randn_like(parameter)
+    return dit, lora
+
+
+def gradients(transformer: Transformer, lora: Parameters, given: bool) -> list[torch.Tensor]:
+    """Return the prediction for one clip and the LoRA's gradients."""
+    torch.manual_seed(1)
+    latents, context = (torch.randn(shape) for shape in CLIP.values())
+    for parameter in lora.values():
+        parameter.grad = None
+    prediction = transformer.predict(latents, context, torch.tensor([500.0]), given)
+    ((prediction - torch.randn(CLIP["latents"])) ** 2).mean().backward()
+    return [prediction.detach(), *(parameter.grad for parameter in lora.values())]
+
+
+def compare(rank: int, given: bool) -> dict[str, object]:
+    """Return the largest relative difference of prediction and gradients, and what is equal to the bit."""
+    dit, lora = small_transformer(rank)
+    before = {name: value.clone() for name, value in dit.state_dict().items()}
+    plain = gradients(Transformer(dit), lora, given)
+    fused = fuse_blocks(dit)
+    after = dit.state_dict()
+    runs = {mode: gradients(Transformer(dit, mode, fused), lora, given) for mode in MODES}
+    off = [float((one - other).norm() / other.norm()) for one, other in zip(runs["none"], plain, strict=True)]
+    return {
+        "difference": max(off),
+        "gradients": len(off) - 1,
+        "same weights": list(before) == list(after) and all(torch.equal(before[name], after[name]) for name in after),
+        "same plain": all(map(torch.equal, gradients(Transformer(dit), lora, given), plain)),
+        "same modes": [mode for mode in MODES if all(map(torch.equal, runs[mode], runs["none"]))],
+    }
+
+
+if __name__ == "__main__":
+    torch.use_deterministic_algorithms(True)
+    print(json.dumps([compare(4, True), compare(16, False)]))

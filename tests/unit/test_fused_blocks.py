@@ -1,0 +1,56 @@
+"""What a Wan block computes on CUDA is what it computes elsewhere; its kernels run interpreted, no GPU is here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelgraph.determinism import FIXED_ENVIRONMENT
+
+HERE = Path(__file__).parent
+
+
+def ran(script: str, **environment: str) -> Any:
+    """Return what a script beside this one prints as JSON; Triton decides at import whether it interprets."""
+    finished = subprocess.run(
+        [sys.executable, HERE / script],
+        env={**os.environ, **FIXED_ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def compared() -> list[dict[str, Any]]:
+    """A LoRA whose rank is padded on an image's clip, and one whose rank is not on a text's."""
+    return ran("fused_probe.py", TRITON_INTERPRET="1")
+
+
+def test_prediction_and_gradients_are_those_of_the_plain_blocks(compared):
+    assert [(row["gradients"], row["difference"] < 1e-5) for row in compared] == [(40, True), (40, True)]
+
+
+def test_every_recomputation_gives_the_same_bytes(compared):
+    assert [row["same modes"] for row in compared] == [["none", "feed-forward", "full"]] * 2
+
+
+def test_the_model_keeps_its_weights_and_computes_as_before(compared):
+    assert [(row["same weights"], row["same plain"]) for row in compared] == [(True, True), (True, True)]
+
+
+def test_every_kernel_compiles_for_hopper():
+    kernels = ran("fused_kernels.py")
+    assert {name: target for name, (target, _) in kernels.items()} == dict.fromkeys(
+        ("_normalise", "_normalise_backward", "_rotate", "_rotate_backward", "_gelu", "_gated"), "sm_90a"
+    )
+    # Wide loads only: one number at a time would take several times as long.
+    assert {name: narrow for name, (_, narrow) in kernels.items()} == dict.fromkeys(kernels, 0)
