@@ -29,7 +29,7 @@ SMALL = {
     "require_clip_embedding": False,
     "fuse_vae_embedding_in_latents": True,
 }
-CLIP = {"latents": (1, 48, 3, 4, 6), "context": (1, 10, 64)}
+CLIP = {"latents": (1, 48, 2, 4, 4), "context": (1, 6, 64)}
 
 
 def small_transformer(rank: int) -> tuple[WanModel, Parameters]:
