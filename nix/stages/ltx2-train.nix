@@ -16,6 +16,7 @@
     "train/ahead.py"
     "train/attention.py"
     "train/counter.py"
+    "train/eight_bits.py"
     "train/flow.py"
     "train/fused.py"
     "train/fused_parts.py"

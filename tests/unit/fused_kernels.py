@@ -10,7 +10,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from reelgraph.train import norm_kernels, pointwise_kernels, rotation_kernels
+from reelgraph.train import eight_bits, norm_kernels, pointwise_kernels, rotation_kernels
 
 ROW = {"width": 3072, "block": 4096}
 KERNELS = {
@@ -20,7 +20,11 @@ KERNELS = {
     rotation_kernels._rotate_backward: {**ROW, "half": 64, "rotated": True},
     pointwise_kernels._gelu: {"block": pointwise_kernels.COLUMNS, "backward": True},
     pointwise_kernels._gated: {"block": pointwise_kernels.COLUMNS, "has_x": True},
+    eight_bits._quantise: {"width": 14336, "block": 16384},
 }
+FLOAT = {"epsilon": "fp32", "largest": "fp32"}
+# The quantised row and its scale.
+OWN = {(eight_bits._quantise, "out"): "*fp8e4nv", (eight_bits._quantise, "scale"): "*fp32"}
 FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine"}
 BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight"}
 
@@ -30,7 +34,8 @@ def compiled(kernel: Any, constants: dict[str, int]) -> str:
     names, types, aligned = kernel.arg_names, {}, {}
     for index, name in enumerate(names):
         pointer = "*fp32" if name in FLOAT32 else "*bf16" if name in BFLOAT16 else None
-        types[name] = "constexpr" if name in constants else pointer or ("fp32" if name == "epsilon" else "i32")
+        pointer = OWN.get((kernel, name), pointer)
+        types[name] = "constexpr" if name in constants else pointer or FLOAT.get(name, "i32")
         if pointer or name.endswith("pitch") or name == "width":
             aligned[(index,)] = [["tt.divisibility", 16]]
     values = {(names.index(name),): value for name, value in constants.items()}

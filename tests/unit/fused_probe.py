@@ -55,12 +55,12 @@ def gradients(transformer: Transformer, lora: Parameters, given: bool) -> list[t
     return [prediction.detach(), *(parameter.grad for parameter in lora.values())]
 
 
-def compare(rank: int, given: bool) -> dict[str, object]:
+def compare(rank: int, given: bool, small: bool = False) -> dict[str, object]:
     """Return the largest relative difference of prediction and gradients, and what is equal to the bit."""
     dit, lora = small_transformer(rank)
     before = {name: value.clone() for name, value in dit.state_dict().items()}
     plain = gradients(Transformer(dit), lora, given)
-    fused = fuse_blocks(dit)
+    fused = fuse_blocks(dit, small)
     after = dit.state_dict()
     runs = {mode: gradients(Transformer(dit, mode, fused), lora, given) for mode in MODES}
     off = [float((one - other).norm() / other.norm()) for one, other in zip(runs["none"], plain, strict=True)]
@@ -75,4 +75,4 @@ def compare(rank: int, given: bool) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
-    print(json.dumps([compare(4, True), compare(16, False)]))
+    print(json.dumps([compare(4, True), compare(16, False), compare(16, True, small=True)]))

@@ -51,9 +51,9 @@ class FusedBlocks:
         return Normalised.apply(x, Rows(head[:, 1], head[:, 0], None), grid, self.head_epsilon)
 
 
-def fuse_blocks(dit: WanModel) -> FusedBlocks:
-    """Move the weights of all blocks of ``dit``, which carry a LoRA, into products."""
-    blocks = [fuse(block) for block in dit.blocks]
+def fuse_blocks(dit: WanModel, small: bool = False) -> FusedBlocks:
+    """Move the weights of all blocks of ``dit``, which carry a LoRA, into products; ``small`` in eight bits."""
+    blocks = [fuse(block, small) for block in dit.blocks]
     dtype = dit.patch_embedding.weight.dtype
     tables = torch.stack([block.modulation.detach().to(dtype) for block in dit.blocks])
     return FusedBlocks(blocks, tables, dit.head.modulation.detach().to(dtype), dit.head.norm.eps)

@@ -51,8 +51,8 @@ class Block:
         return Rows(*(part.detach().float().expand(2, -1) for part in (norm.weight, norm.bias)), None)
 
 
-def fuse(block: DiTBlock) -> Block:
-    """Move a block's weights into products; the block itself computes as before."""
+def fuse(block: DiTBlock, small: bool) -> Block:
+    """Move a block's weights into products, ``small`` in eight bits; the block itself computes as before."""
     own, text = block.self_attn, block.cross_attn
     groups = ((own.q, own.k, own.v), (own.o,), (text.k, text.v), (text.q,), (text.o,), (block.ffn[0],), (block.ffn[2],))
-    return Block(block, *(join(*group) for group in groups))
+    return Block(block, *(join(*group, small=small) for group in groups))

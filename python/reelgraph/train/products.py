@@ -12,10 +12,11 @@ or ``g`` leaves ``room`` columns to its right, which are filled here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from reelgraph.train.eight_bits import EightBits, eight_bits
 from reelgraph.train.lora import LoraLinear
 
 Tensor = torch.Tensor
@@ -28,6 +29,7 @@ class Products:
     """Layers that share an input: their ``matrix``, ``bias``, and where each one's LoRA goes in.
 
     ``inner`` and ``outer`` are the numbers of input channels and of all output channels, ``room`` that of the LoRA's.
+    With ``eight`` the frozen weights are these instead of the matrix's.
     """
 
     layers: Sequence[LoraLinear]
@@ -36,6 +38,7 @@ class Products:
     inner: int
     outer: int
     room: int
+    eight: EightBits | None = None
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -68,7 +71,10 @@ class Products:
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layers' outputs beside each other, for ``x`` [tokens, inner + room] whose room is filled."""
-        return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
+        if self.eight is None:
+            return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
+        out = self.eight.forward(x[:, : self.inner], self.bias)
+        return out.addmm_(x[:, self.inner :], self.matrix[: self.outer, self.inner :].T)
 
     def fill_gradient(self, gradient: Tensor) -> None:
         """Fill the room of ``gradient`` [tokens, outer + room]."""
@@ -76,7 +82,10 @@ class Products:
 
     def backward(self, gradient: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled."""
-        return torch.mm(gradient, self.matrix[:, : self.inner], out=out)
+        if self.eight is None:
+            return torch.mm(gradient, self.matrix[:, : self.inner], out=out)
+        below = self.eight.backward(gradient[:, : self.outer])
+        return torch.addmm(below, gradient[:, self.outer :], self.matrix[self.outer :, : self.inner], out=out)
 
     def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
         """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
@@ -88,8 +97,11 @@ class Products:
         ]
 
 
-def join(*layers: LoraLinear) -> Products:
-    """Move the weights of ``layers`` into one matrix; the layers keep them as views of it."""
+def join(*layers: LoraLinear, small: bool = False) -> Products:
+    """Move the weights of ``layers`` into one matrix; the layers keep them as views of it.
+
+    With ``small`` what is computed with are the same weights in eight bits.
+    """
     bases = [layer.base for layer in layers]
     ranks = {layer.lora_A.out_features for layer in layers}
     (inner,), (rank,) = {base.in_features for base in bases}, ranks
@@ -102,4 +114,4 @@ def join(*layers: LoraLinear) -> Products:
         base.weight.data = matrix[rows, :inner]
         if base.bias is not None:
             bias[rows].copy_(base.bias)
-    return products
+    return replace(products, eight=eight_bits(matrix[:outer, :inner])) if small else products

@@ -117,9 +117,10 @@ def make_trainer(
     weight, fused = dit.patch_embedding.weight, None
     if weight.is_cuda:
         # Only a machine with a GPU needs Triton.
+        from reelgraph.train.eight_bits import fits
         from reelgraph.train.fused import fuse_blocks
 
-        fused = fuse_blocks(dit)
+        fused = fuse_blocks(dit, profile == "fast" and fits(weight))
         # The weights' former memory fits nothing that comes, so it must not stay in torch's pool.
         torch.cuda.empty_cache()
     attention = choose_attention(weight, dit.dim // dit.blocks[0].num_heads, profile)
