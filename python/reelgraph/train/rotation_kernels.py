@@ -61,7 +61,7 @@ def rotate(x: Tensor, weight: Tensor, epsilon: float, angles: tuple[Tensor, Tens
     cosine, sine = angles or (deviation, deviation)
     _rotate[(rows,)](
         x, weight, cosine, sine, out, deviation, x.stride(0), width, epsilon, width, triton.next_power_of_2(width),
-        cosine.shape[-1], angles is not None, num_warps=8,
+        _half(angles), angles is not None, num_warps=8,
     )  # fmt: skip
     return out, deviation
 
@@ -79,5 +79,10 @@ def rotate_backward(
     cosine, sine = angles or (deviation, deviation)
     _rotate_backward[(rows,)](
         gradient, x, weight, cosine, sine, deviation, out, gradient.stride(0), x.stride(0), out.stride(0), width,
-        triton.next_power_of_2(width), cosine.shape[-1], angles is not None, num_warps=8,
+        triton.next_power_of_2(width), _half(angles), angles is not None, num_warps=8,
     )  # fmt: skip
+
+
+def _half(angles: tuple[Tensor, Tensor] | None) -> int:
+    # Anything else would compile a kernel for each number of tokens.
+    return angles[0].shape[-1] if angles else 1
