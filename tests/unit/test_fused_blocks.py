@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reelgraph.determinism import FIXED_ENVIRONMENT
+from reelgraph.train.memory import WAN22
 
 HERE = Path(__file__).parent
 
@@ -50,6 +51,12 @@ def test_every_recomputation_gives_the_same_bytes(compared):
 
 def test_the_model_keeps_its_weights_and_computes_as_before(compared):
     assert [(row["same weights"], row["same plain"]) for row in compared] == [(True, True)] * 3
+
+
+def test_the_preflight_knows_what_a_block_keeps():
+    kept = ran("fused_memory.py")
+    assert kept == {mode: pytest.approx(counted, rel=0.02) for mode, counted in WAN22.kept_bytes.items()}
+    assert all(kept[mode] <= counted for mode, counted in WAN22.kept_bytes.items())
 
 
 def test_every_kernel_compiles_for_hopper():

@@ -26,7 +26,7 @@ from reelgraph.stages import wan22_tiny
 from reelgraph.train.by_hand import Choices, cost_lines, dry_run
 from reelgraph.train.by_hand_stages import train_all
 from reelgraph.train.estimates import estimate, fitting, table
-from reelgraph.train.memory import WAN22, explain_out_of_memory
+from reelgraph.train.memory import WAN22, choose_recompute, explain_out_of_memory
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.video import write_video
 
@@ -169,6 +169,39 @@ def test_the_preflight_foresees_the_measured_memory(tokens, recompute, measured)
     """5.0 billion weights in bfloat16 and a LoRA of 40 million numbers with gradient and moments."""
     weights = int(9.3 * 2**30) + 16 * 40_300_000
     assert WAN22.step_bytes(tokens, 3072, 30, weights, recompute) / 2**30 == pytest.approx(measured, rel=0.05)
+
+
+def test_copies_of_weights_in_eight_bits_count_before_what_is_kept(monkeypatch, tmp_path):
+    """A card of 40 GB holds TI2V-5B at 81 frames with half recomputed, but not with 9.1 GiB more of weights."""
+    import torch
+
+    write_json(tmp_path / "latents.json", {"latents": [{"clip": "c", "shape": [48, 21, 30, 52]}]})
+    steps = [Step(1, 1e-4, (MicroStep("e", "c", "p", 0, 0.0, 0, False),))]
+    dit = torch.nn.Module()
+    dit.dim, dit.blocks = 3072, torch.nn.ModuleList(torch.nn.Module() for _ in range(30))
+    loaded, card = int(9.3 * 2**30), int(39.5 * 2**30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: loaded)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: loaded)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (card - loaded, card))
+    chosen = [
+        choose_recompute("auto", WAN22, dit, {"e": tmp_path}, steps, torch.device("cuda"), to_come)
+        for to_come in (0, int(9.1 * 2**30))
+    ]
+    assert chosen == ["feed-forward", "full"]
+
+
+def test_only_fast_on_a_gpu_that_multiplies_them_copies_weights_in_eight_bits(monkeypatch):
+    import torch
+
+    from reelgraph.train import trainer
+    from reelgraph.train.lora import LoraLinear
+
+    dit = torch.nn.Module()
+    dit.patch_embedding = torch.nn.Linear(8, 8)
+    dit.layer = LoraLinear(torch.nn.Linear(64, 32), 4)
+    assert trainer.eight_bits_bytes(dit, "fast") == 0
+    monkeypatch.setattr(trainer, "takes_eight_bits", lambda weight, profile: profile == "fast")
+    assert [trainer.eight_bits_bytes(dit, profile) for profile in ("exact", "fast")] == [0, 2 * 64 * 32]
 
 
 def test_out_of_memory_names_what_was_missing_the_clip_and_what_would_fit(tmp_path):

@@ -16,7 +16,7 @@ from reelgraph.train.model import transformer_part
 from reelgraph.train.plan import Step
 from reelgraph.train.processes import Processes
 from reelgraph.train.segment import Prepared, SegmentParameters, run_segment
-from reelgraph.train.trainer import Trainer, make_trainer
+from reelgraph.train.trainer import Trainer, eight_bits_bytes, make_trainer
 from reelgraph.train.wan import load_pipeline
 
 
@@ -43,7 +43,8 @@ def prepare(
     dit = load_pipeline(inputs.model, [transformer_part(recipe["expert"])], device, parameters.dtype).dit
     lora = inject_lora(dit, recipe["lora_rank"], recipe["seed"])
 
-    recompute = choose_recompute(parameters.recompute, WAN22, dit, inputs.latents, steps, torch.device(device))
+    to_come = eight_bits_bytes(dit, parameters.profile)
+    recompute = choose_recompute(parameters.recompute, WAN22, dit, inputs.latents, steps, torch.device(device), to_come)
 
     def train_with(optimizer: torch.optim.Optimizer, processes: Processes) -> Trainer:
         data = inputs.latents, inputs.text

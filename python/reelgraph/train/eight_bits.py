@@ -15,8 +15,6 @@ from triton import language as tl
 Tensor = torch.Tensor
 NUMBERS = torch.float8_e4m3fn
 LARGEST = torch.finfo(NUMBERS).max
-# The oldest GPU generation that multiplies such numbers.
-ADA = (8, 9)
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,6 @@ def eight_bits(weight: Tensor) -> EightBits:
     """Return ``weight`` [outer, inner] in eight bits."""
     upper, lower = _rounded(weight), _rounded(weight.T)
     return EightBits(*upper, *lower)
-
-
-def fits(weight: Tensor) -> bool:
-    """Return whether the weight's device multiplies numbers of eight bits, and its format is one to do without."""
-    return weight.is_cuda and weight.dtype == torch.bfloat16 and torch.cuda.get_device_capability(weight.device) >= ADA
 
 
 def quantise(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,9 +42,10 @@ class Needs:
         return parameter_bytes + self.workspace_bytes + int(tokens * channels * (kept + self.working_bytes))
 
 
-# Measured, see docs/training.md. Attention's backward pass works in up to 2 GiB; so much of it came on top of the rest.
+# What is kept is counted, the rest was measured of compiled blocks, which need no less; see docs/training.md.
+# Attention's backward pass works in up to 2 GiB; so much of it came on top of the rest.
 WAN22 = Needs(
-    kept_bytes={"none": 48.0, "feed-forward": 28.0, "full": 2.0},
+    kept_bytes={"none": 49.0, "feed-forward": 28.5, "full": 2.0},
     working_bytes=62.0,
     workspace_bytes=1 << 30,
     width_of=lambda dit: (dit.dim, len(dit.blocks)),
@@ -76,8 +77,12 @@ def choose_recompute(
     latents: Mapping[str, Path],
     steps: Sequence[Step],
     device: torch.device,
+    to_come: int = 0,
 ) -> str:
-    """Return ``asked``, or for ``auto`` the least recomputation with which the largest clip fits."""
+    """Return ``asked``, or for ``auto`` the least recomputation with which the largest clip fits.
+
+    ``to_come`` are the bytes that will be loaded beside the transformer.
+    """
     if asked != "auto":
         return asked
     if device.type != "cuda":
@@ -85,7 +90,7 @@ def choose_recompute(
     _, tokens = largest_clip(needs, latents, steps)
     # Beside what is loaded, gradients and both moments of the LoRA in float32.
     lora = sum(parameter.numel() for parameter in transformer.parameters() if parameter.requires_grad)
-    weights = torch.cuda.memory_allocated(device)
+    weights = torch.cuda.memory_allocated(device) + to_come
     available = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     channels, blocks = needs.width_of(transformer)
     for recompute in needs.kept_bytes:

@@ -19,9 +19,13 @@ from reelgraph.train.attention import choose_attention
 from reelgraph.train.flow import planned_loss
 from reelgraph.train.gradients import Gradients
 from reelgraph.train.loader import WanLoader
+from reelgraph.train.lora import LoraLinear
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.processes import Processes
 from reelgraph.train.transformer import Transformer
+
+# The oldest GPU generation that multiplies numbers of eight bits.
+ADA = (8, 9)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,20 @@ class Trainer:
         return sum(losses) / len(losses) if losses else None
 
 
+def takes_eight_bits(weight: torch.Tensor, profile: str) -> bool:
+    """Return whether a Wan transformer of such weights computes with them in eight bits on their device."""
+    if profile != "fast" or not weight.is_cuda or weight.dtype != torch.bfloat16:
+        return False
+    return torch.cuda.get_device_capability(weight.device) >= ADA
+
+
+def eight_bits_bytes(dit: WanModel, profile: str) -> int:
+    """Return the bytes of what `make_trainer` adds to a loaded transformer: two copies of weights in eight bits."""
+    if not takes_eight_bits(dit.patch_embedding.weight, profile):
+        return 0
+    return 2 * sum(layer.base.weight.numel() for layer in dit.modules() if isinstance(layer, LoraLinear))
+
+
 def make_trainer(
     dit: WanModel,
     optimizer: torch.optim.Optimizer,
@@ -117,10 +135,9 @@ def make_trainer(
     weight, fused = dit.patch_embedding.weight, None
     if weight.is_cuda:
         # Only a machine with a GPU needs Triton.
-        from reelgraph.train.eight_bits import fits
         from reelgraph.train.fused import fuse_blocks
 
-        fused = fuse_blocks(dit, profile == "fast" and fits(weight))
+        fused = fuse_blocks(dit, takes_eight_bits(weight, profile))
         # The weights' former memory fits nothing that comes, so it must not stay in torch's pool.
         torch.cuda.empty_cache()
     attention = choose_attention(weight, dit.dim // dit.blocks[0].num_heads, profile)
