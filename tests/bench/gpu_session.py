@@ -46,6 +46,7 @@ ONE = (
     Bench("train-81", 260, "train.py --output OUT/train-81.json --frames 81 --only ours stock --modes"),
     Bench("train-49", 170, "train.py --output OUT/train-49.json --frames 49 --only ours stock --rounds 2 --modes"),
     Bench("train-modes", 200, "train.py --output OUT/train-modes.json --frames 81 49 --only ours --rounds 1"),
+    Bench("train-parts", 170, "train_parts.py --output OUT/train-parts.txt"),
     Bench("ltx2", 180, "ltx2.py --output OUT/ltx2.json --only training --frames 49 121 --modes full again"),
     Bench(
         "caption", 150, "caption_gpu.py --clips 32 --single-clips 6", "--clips 2 --single-clips 1 --frames 4 --layers 1"

@@ -26,6 +26,7 @@ from train import RANK, RECIPE, TI2V, TI2V_5B, TINY, Sizes, build, planned, writ
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.attention import attend
+from reelgraph.train.eight_bits import quantise
 from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import LoraLinear, Parameters, inject_lora, make_optimizer
 from reelgraph.train.norm_kernels import normalise, normalise_backward
@@ -153,24 +154,27 @@ def kernels(parts: Parts) -> None:
 
 def attentions(parts: Parts) -> None:
     """Attention to the clip and to the text: cuDNN's in order and in any order, flex, and torch's choice."""
-    channels, heads = parts.sizes.dit["dim"], parts.sizes.dit["num_heads"]
-    gradient = parts.random(parts.tokens, channels)
+    channels, heads, room = parts.sizes.dit["dim"], parts.sizes.dit["num_heads"], RANK
+    gradient = parts.random(parts.tokens, channels + room)
     for keys in (parts.tokens, 512):
         reference: tuple[Tensor, ...] = ()
         for kind in ("torch",) if parts.sizes.device == "cpu" else ("cudnn", "free", "flex", "torch"):
             torch.use_deterministic_algorithms(kind in ("cudnn", "flex"))
             torch.manual_seed(0)
-            three = [parts.random(rows, channels).requires_grad_() for rows in (parts.tokens, keys, keys)]
+            three = [parts.random(rows, channels).requires_grad_() for rows in (parts.tokens, keys)]
+            # As in a block: the value lies beside the key and, of a clip, the query.
+            three.append(parts.random(keys, 3 * channels)[:, 2 * channels :].requires_grad_())
 
             def forward(three: list[Tensor] = three, kind: str = kind) -> Tensor:
-                return attend(*three, heads, kind)
+                return attend(*three, heads, kind, room)
 
             made = forward()
 
             def backward(out: Tensor = made, three: list[Tensor] = three) -> tuple[Tensor, ...]:
                 return torch.autograd.grad(out, three, gradient, retain_graph=True)
 
-            results = (made.detach(), *backward())
+            # Nobody reads what is in the room.
+            results = (made.detach()[:, :channels], *backward())
             reference = reference or results
             equal = all(all(map(torch.equal, backward(), results[1:])) for _ in range(5))
             off = max(map(distance, results, reference))
@@ -179,23 +183,30 @@ def attentions(parts: Parts) -> None:
 
 
 def eight_bits(parts: Parts) -> None:
-    """Products of float8 numbers, with one scale for each row or one for all."""
-    channels, wide, kind = parts.sizes.dit["dim"], parts.sizes.dit["ffn_dim"], torch.float8_e4m3fn
-    for inner, outer in ((channels, 3 * channels), (channels, channels), (channels, wide), (wide, channels)):
-        x, weight = parts.random(parts.tokens // 16 * 16, inner).float(), parts.random(outer, inner).float()
-        by_row = [part.abs().amax(1, keepdim=True) / 448 for part in (x, weight)]
-        by_all = [part.abs().amax() / 448 for part in (x, weight)]
-        for what, (left, right) in {"a row": by_row, "all": by_all}.items():
-            one, other = (x / left).to(kind), (weight / right).to(kind)
-            right = right.view(1, -1) if right.dim() else right
-            options = {"out_dtype": torch.bfloat16, "use_fast_accum": True}
-
-            def product(one: Tensor = one, two: Tensor = other, a: Tensor = left, b: Tensor = right) -> Tensor:
-                return torch._scaled_mm(one, two.T, scale_a=a, scale_b=b, **options)  # noqa: B023
-
-            took, off = parts.microseconds(product), distance(product(), x @ weight.T)
-            rate = 2e-6 * len(x) * inner * outer / took
-            parts.say(f"float8 {inner} to {outer}, scale for {what}: {took:.0f} us, {rate:.0f} TFLOP/s, off {off:.1e}")
+    """The same products with frozen weights in eight bits, beside what they would be in the model's own format."""
+    channels, wide = parts.sizes.dit["dim"], parts.sizes.dit["ffn_dim"]
+    for inner, outer in ((channels, channels), (channels, wide), (wide, channels)):
+        base = torch.nn.Linear(inner, outer, device=parts.sizes.device, dtype=parts.sizes.dtype).requires_grad_(False)
+        layer = LoraLinear(base, RANK)
+        torch.nn.init.normal_(layer.lora_B.weight, 0, 0.02)
+        exact, small = join(layer), join(layer, small=True)
+        x, gradient = (parts.random(parts.tokens, size + exact.room) for size in (inner, outer))
+        for joined in (exact, small):
+            joined.refresh()
+            joined.fill(x)
+            joined.fill_gradient(gradient)
+        narrow = x[:, :inner]
+        parts.moved(f"rows of {inner} to eight bits", inner, lambda narrow=narrow: quantise(narrow))
+        for what, given, work, same in (
+            ("forward", x, small.forward, exact.forward),
+            ("backward", gradient, small.backward, exact.backward),
+        ):
+            took, off = (
+                parts.microseconds(lambda work=work, given=given: work(given)),
+                distance(work(given), same(given)),
+            )
+            rate = 2e-6 * parts.tokens * inner * outer / took
+            parts.say(f"float8 {inner} to {outer} {what}: {took:.0f} us, {rate:.0f} TFLOP/s, off {off:.1e}")
 
 
 def against_float32(parts: Parts) -> None:
@@ -266,7 +277,7 @@ def step(parts: Parts) -> None:
 
 def main() -> None:
     """Measure every part that was asked for."""
-    measured = {work.__name__: work for work in (against_float32, products, kernels, attentions, eight_bits, step)}
+    measured = {work.__name__: work for work in (against_float32, step, products, kernels, eight_bits, attentions)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="text file to write")
     parser.add_argument("--tiny", action="store_true", help="toy size on the CPU, to try the script")
