@@ -60,7 +60,8 @@ def _product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None) -> T
 
 def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
     scale = weight.float().abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / LARGEST
-    return (weight.float() / scale).to(NUMBERS), scale.T.contiguous()
+    # The products take a row's numbers beside each other, also those of a transposed matrix.
+    return (weight.float() / scale).to(NUMBERS).contiguous(), scale.T.contiguous()
 
 
 @triton.jit
