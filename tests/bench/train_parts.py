@@ -195,8 +195,8 @@ def eight_bits(parts: Parts) -> None:
             joined.refresh()
             joined.fill(x)
             joined.fill_gradient(gradient)
-        narrow = x[:, :inner]
-        parts.moved(f"rows of {inner} to eight bits", inner, lambda narrow=narrow: quantise(narrow))
+        room = exact.room
+        parts.moved(f"rows of {inner} to eight bits", inner, lambda x=x, room=room: quantise(x, room))
         for what, given, work, same in (
             ("forward", x, small.forward, exact.forward),
             ("backward", gradient, small.backward, exact.backward),

@@ -20,13 +20,13 @@ KERNELS = {
     rotation_kernels._rotate_backward: {**ROW, "half": 64, "rotated": True},
     pointwise_kernels._gelu: {"block": pointwise_kernels.COLUMNS, "backward": True},
     pointwise_kernels._gated: {"block": pointwise_kernels.COLUMNS, "has_x": True},
-    eight_bits._quantise: {"width": 14336, "block": 16384},
+    eight_bits._quantise: {"inner": 14336, "block": 16384, "room": 16, "room_block": 16},
+    eight_bits._split: {"room": 48, "room_block": 64, "rows": eight_bits.ROWS},
 }
 FLOAT = {"epsilon": "fp32", "largest": "fp32"}
-# The quantised row and its scale.
-OWN = {(eight_bits._quantise, "out"): "*fp8e4nv", (eight_bits._quantise, "scale"): "*fp32"}
+EIGHT_BITS = {(eight_bits._quantise, "out"), (eight_bits._split, "numbers")}
 FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine"}
-BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight"}
+BFLOAT16 = {"x", "lora", "branch", "total", "out", "gradient", "residual", "weight"}
 
 
 def compiled(kernel: Any, constants: dict[str, int]) -> str:
@@ -34,7 +34,7 @@ def compiled(kernel: Any, constants: dict[str, int]) -> str:
     names, types, aligned = kernel.arg_names, {}, {}
     for index, name in enumerate(names):
         pointer = "*fp32" if name in FLOAT32 else "*bf16" if name in BFLOAT16 else None
-        pointer = OWN.get((kernel, name), pointer)
+        pointer = "*fp8e4nv" if (kernel, name) in EIGHT_BITS else pointer
         types[name] = "constexpr" if name in constants else pointer or FLOAT.get(name, "i32")
         if pointer or name.endswith("pitch") or name == "width":
             aligned[(index,)] = [["tt.divisibility", 16]]

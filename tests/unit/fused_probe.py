@@ -7,6 +7,7 @@ import json
 import torch
 from diffsynth.models.wan_video_dit import WanModel
 
+from reelgraph.train.eight_bits import eight_bits
 from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import Parameters, inject_lora
 from reelgraph.train.transformer import Transformer
@@ -73,6 +74,19 @@ def compare(rank: int, given: bool, small: bool = False) -> dict[str, object]:
     }
 
 
+def lora_beside_eight_bits(times: float) -> float:
+    """Return the relative error of a LoRA's product beside weights in eight bits, ``times`` as large as these."""
+    torch.manual_seed(0)
+    weight, lora, x = torch.randn((32, 48)), times * torch.randn((32, 16)), torch.randn((8, 64))
+    small = eight_bits(weight, 16)
+    small.refresh(lora)
+    # The weights set the scale and are not counted.
+    small.numbers[:, :48] = 0
+    expected = x[:, 48:] @ lora.T
+    return float((small.times(x) - expected).norm() / expected.norm())
+
+
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
-    print(json.dumps([compare(4, True), compare(16, False), compare(16, True, small=True)]))
+    blocks = [compare(4, True), compare(16, False), compare(16, True, small=True)]
+    print(json.dumps({"blocks": blocks, "lora": {times: lora_beside_eight_bits(times) for times in (0.01, 0.1, 1.0)}}))

@@ -31,9 +31,15 @@ def ran(script: str, **environment: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def compared() -> list[dict[str, Any]]:
-    """A LoRA whose rank is padded on an image, one whose rank is not on a text, and one on weights in eight bits."""
+def probed() -> dict[str, Any]:
+    """All that the probe prints."""
     return ran("fused_probe.py", TRITON_INTERPRET="1")
+
+
+@pytest.fixture(scope="module")
+def compared(probed) -> list[dict[str, Any]]:
+    """A LoRA whose rank is padded on an image, one whose rank is not on a text, and one on weights in eight bits."""
+    return probed["blocks"]
 
 
 def test_prediction_and_gradients_are_those_of_the_plain_blocks(compared):
@@ -43,6 +49,12 @@ def test_prediction_and_gradients_are_those_of_the_plain_blocks(compared):
 def test_eight_bits_change_prediction_and_gradients_little(compared):
     # A number of eight bits is off by up to a sixteenth; interpreted, it is rounded towards zero besides.
     assert 1e-3 < compared[2]["difference"] < 0.2
+
+
+def test_a_lora_beside_eight_bits_keeps_its_digits(probed):
+    # Eight bits alone would be off by a sixteenth; interpreted, they are rounded towards zero besides.
+    assert {times: off < 2**-7 for times, off in probed["lora"].items()} == {"0.01": True, "0.1": True, "1.0": True}
+    assert all(probed["lora"].values())
 
 
 def test_every_recomputation_gives_the_same_bytes(compared):
@@ -62,7 +74,9 @@ def test_the_preflight_knows_what_a_block_keeps():
 def test_every_kernel_compiles_for_hopper():
     kernels = ran("fused_kernels.py")
     assert {name: target for name, (target, _) in kernels.items()} == dict.fromkeys(
-        ("_normalise", "_normalise_backward", "_rotate", "_rotate_backward", "_gelu", "_gated", "_quantise"), "sm_90a"
+        ("_normalise", "_normalise_backward", "_rotate", "_rotate_backward", "_gelu", "_gated", "_quantise", "_split"),
+        "sm_90a",
     )
-    # Wide loads only: one number at a time would take several times as long.
-    assert {name: narrow for name, (_, narrow) in kernels.items()} == dict.fromkeys(kernels, 0)
+    # Wide loads only: one number at a time would take several times as long. A LoRA's few numbers are read alone.
+    narrow = {name: count for name, (_, count) in kernels.items() if name != "_split"}
+    assert narrow == {**dict.fromkeys(narrow, 0), "_quantise": 4}

@@ -5,7 +5,7 @@ torch calls cuDNN's backward pass without asking, and refuses it where results m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ HEAD_CHANNELS = (64, 128)
 HOPPER = (9, 0)
 # cuDNN writes a head's whole matrix of gradients down to add it up in order, so heads are taken a few at a time.
 LARGEST_WORKSPACE = 2 << 30
-# Of each tensor of a backward pass: name, shape and strides.
+# Of each tensor of a pass, the query first: name, shape and strides.
 Layout = tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
 
 
@@ -57,26 +57,28 @@ def compiled_flex() -> Callable[..., Tensor]:
 class _CudnnAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, ordered: bool, room: int) -> Tensor:
-        parts = (_by_head(part, heads) for part in (query, key, value))
-        out, logsumexp = torch.ops.aten._scaled_dot_product_cudnn_attention(*parts, None, True)[:2]
+        # Written where it is needed; torch's own call would leave the room to a copy.
         wide = query.new_empty((query.shape[0], query.shape[1] + room))
-        _by_head(wide[:, : query.shape[1]], heads).copy_(out)
-        ctx.save_for_backward(query, key, value, wide, logsumexp.view(1, heads, -1, 1).contiguous())
+        stats = query.new_empty((1, heads, query.shape[0], 1), dtype=torch.float32)
+        given = {"q": query, "k": key, "v": value, "o": wide[:, : query.shape[1]]}
+        parts = {name: _by_head(tensor, heads) for name, tensor in given.items()} | {"stats": stats}
+        _forward_plan(query.device.index, _layout(parts)).run(parts)
+        ctx.save_for_backward(query, key, value, wide, stats)
         ctx.heads, ctx.ordered = heads, ordered
         return wide
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, wide, logsumexp = ctx.saved_tensors
+        query, key, value, wide, stats = ctx.saved_tensors
         channels, heads = query.shape[1], ctx.heads
         made = {name: part.new_empty(part.shape) for name, part in (("dQ", query), ("dK", key), ("dV", value))}
         given = {"q": query, "k": key, "v": value, "o": wide[:, :channels], "dO": gradient[:, :channels], **made}
-        parts = {name: _by_head(tensor, heads) for name, tensor in given.items()} | {"stats": logsumexp}
+        parts = {name: _by_head(tensor, heads) for name, tensor in given.items()} | {"stats": stats}
         few = heads_at_once(heads, query.shape[0] * key.shape[0]) if ctx.ordered else heads
-        layout = tuple((name, tuple(part.shape), part.stride()) for name, part in parts.items())
-        plan = _plan(query.device.index, layout, few, ctx.ordered)
-        for first in range(0, heads, few):
-            plan.run({name: part[:, first : first + few] for name, part in parts.items()})
+        groups = [{name: part[:, n : n + few] for name, part in parts.items()} for n in range(0, heads, few)]
+        plan = _backward_plan(query.device.index, _layout(groups[0]), ctx.ordered)
+        for group in groups:
+            plan.run(group)
         return *made.values(), None, None, None
 
 
@@ -91,7 +93,7 @@ def _by_head(tensor: Tensor, heads: int) -> Tensor:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A backward pass that cuDNN has planned for one layout: its graph, and the graph's tensors by name."""
+    """A pass that cuDNN has planned for one layout: its graph, and the graph's tensors by name."""
 
     graph: Any
     tensors: Mapping[str, Any]
@@ -105,27 +107,56 @@ class _Plan:
         self.graph.execute({self.tensors[name]: part for name, part in tensors.items()}, workspace, handle=self.handle)
 
 
+def _layout(parts: Mapping[str, Tensor]) -> Layout:
+    # cuDNN takes the statistics for those of a whole tensor.
+    strides = {name: part.stride() for name, part in parts.items()}
+    strides["stats"] = torch.empty(parts["stats"].shape, device="meta").stride()
+    return tuple((name, tuple(part.shape), strides[name]) for name, part in parts.items())
+
+
 @lru_cache
-def _plan(device: int, layout: Layout, few: int, ordered: bool) -> _Plan:
+def _forward_plan(device: int, layout: Layout) -> _Plan:
+    graph, handle, tensors = _declared(layout, ("q", "k", "v"))
+    made = graph.sdpa(name="attention", **tensors, attn_scale=_scale(layout), generate_stats=True)
+    return _planned(graph, handle, layout, tensors, dict(zip(("o", "stats"), made, strict=True)))
+
+
+@lru_cache
+def _backward_plan(device: int, layout: Layout, ordered: bool) -> _Plan:
+    graph, handle, tensors = _declared(layout, ("q", "k", "v", "o", "dO", "stats"))
+    made = graph.sdpa_backward(
+        name="attention_backward", **tensors, attn_scale=_scale(layout), use_deterministic_algorithm=ordered
+    )
+    return _planned(graph, handle, layout, tensors, dict(zip(("dQ", "dK", "dV"), made, strict=True)))
+
+
+def _scale(layout: Layout) -> float:
+    return layout[0][1][3] ** -0.5
+
+
+def _declared(layout: Layout, inputs: Sequence[str]) -> tuple[Any, Any, dict[str, Any]]:
     # Only a machine with a GPU can load it.
     import cudnn
 
-    handle = cudnn.create_handle()
-    kinds = {"io_data_type": cudnn.data_type.BFLOAT16, "intermediate_data_type": cudnn.data_type.FLOAT}
-    graph = cudnn.pygraph(**kinds, compute_data_type=cudnn.data_type.FLOAT, handle=handle)
-    sizes = {name: {"dim": [1, few, *shape[2:]], "stride": list(stride)} for name, shape, stride in layout}
-    names = ("q", "k", "v", "o", "dO")
-    inputs = {name: graph.tensor(name=name, **sizes[name]) for name in names}
-    sizes["stats"]["stride"][0] = few * sizes["stats"]["dim"][2]
-    inputs["stats"] = graph.tensor(name="stats", **sizes["stats"], data_type=cudnn.data_type.FLOAT)
-    outputs = graph.sdpa_backward(
-        name="attention_backward",
-        **inputs,
-        attn_scale=sizes["q"]["dim"][3] ** -0.5,
-        use_deterministic_algorithm=ordered,
+    handle, types = cudnn.create_handle(), cudnn.data_type
+    graph = cudnn.pygraph(
+        io_data_type=types.BFLOAT16, intermediate_data_type=types.FLOAT, compute_data_type=types.FLOAT, handle=handle
     )
-    made = dict(zip(("dQ", "dK", "dV"), outputs, strict=True))
-    for name, output in made.items():
-        output.set_output(True).set_dim(sizes[name]["dim"]).set_stride(sizes[name]["stride"])
+    tensors = {}
+    for name, shape, strides in layout:
+        if name in inputs:
+            kind = {"data_type": types.FLOAT} if name == "stats" else {}
+            tensors[name] = graph.tensor(name=name, dim=list(shape), stride=list(strides), **kind)
+    return graph, handle, tensors
+
+
+def _planned(graph: Any, handle: Any, layout: Layout, tensors: Mapping[str, Any], made: Mapping[str, Any]) -> _Plan:
+    import cudnn
+
+    for name, shape, strides in layout:
+        if name in made:
+            made[name].set_output(True).set_dim(list(shape)).set_stride(list(strides))
+    if "stats" in made:
+        made["stats"].set_data_type(cudnn.data_type.FLOAT)
     graph.build([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
-    return _Plan(graph, inputs | made, handle)
+    return _Plan(graph, {**tensors, **made}, handle)

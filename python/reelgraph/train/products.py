@@ -29,7 +29,7 @@ class Products:
     """Layers that share an input: their ``matrix``, ``bias``, and where each one's LoRA goes in.
 
     ``inner`` and ``outer`` are the numbers of input channels and of all output channels, ``room`` that of the LoRA's.
-    With ``eight`` the frozen weights are these instead of the matrix's.
+    With ``eight``, one for the forward and one for the backward pass, products are made of these instead.
     """
 
     layers: Sequence[LoraLinear]
@@ -38,7 +38,7 @@ class Products:
     inner: int
     outer: int
     room: int
-    eight: EightBits | None = None
+    eight: tuple[EightBits, EightBits] | None = None
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -50,6 +50,9 @@ class Products:
         for layer, (rows, columns) in zip(self.layers, self.places(), strict=True):
             self.matrix[self.outer :][columns, : self.inner].copy_(layer.lora_A.weight.detach())
             self.matrix[rows, self.inner :][:, columns].copy_(layer.lora_B.weight.detach())
+        if self.eight is not None:
+            self.eight[0].refresh(self.matrix[: self.outer, self.inner :])
+            self.eight[1].refresh(self.matrix[self.outer :, : self.inner].T)
 
     def places(self) -> list[tuple[slice, slice]]:
         """Return each layer's output channels, and its LoRA's channels."""
@@ -71,10 +74,9 @@ class Products:
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layers' outputs beside each other, for ``x`` [tokens, inner + room] whose room is filled."""
-        if self.eight is None:
-            return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
-        out = self.eight.forward(x[:, : self.inner], self.bias)
-        return out.addmm_(x[:, self.inner :], self.matrix[: self.outer, self.inner :].T)
+        if self.eight is not None:
+            return self.eight[0].times(x, self.bias)
+        return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
 
     def fill_gradient(self, gradient: Tensor) -> None:
         """Fill the room of ``gradient`` [tokens, outer + room]."""
@@ -82,10 +84,10 @@ class Products:
 
     def backward(self, gradient: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled."""
-        if self.eight is None:
-            return torch.mm(gradient, self.matrix[:, : self.inner], out=out)
-        below = self.eight.backward(gradient[:, : self.outer])
-        return torch.addmm(below, gradient[:, self.outer :], self.matrix[self.outer :, : self.inner], out=out)
+        if self.eight is not None:
+            below = self.eight[1].times(gradient)
+            return below if out is None else out.copy_(below)
+        return torch.mm(gradient, self.matrix[:, : self.inner], out=out)
 
     def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
         """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
@@ -114,4 +116,7 @@ def join(*layers: LoraLinear, small: bool = False) -> Products:
         base.weight.data = matrix[rows, :inner]
         if base.bias is not None:
             bias[rows].copy_(base.bias)
-    return replace(products, eight=eight_bits(matrix[:outer, :inner])) if small else products
+    if not small:
+        return products
+    weight = matrix[:outer, :inner]
+    return replace(products, eight=(eight_bits(weight, room), eight_bits(weight.T, room)))
