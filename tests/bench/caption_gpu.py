@@ -30,6 +30,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.words.generate import DTYPES, make_deterministic
 from reelgraph.words.tiny import PIXELS, VL_CHAT, VL_TOKENS, byte_tokenizer, ids_of
 from reelgraph.words.vision import Look, Viewer
@@ -234,4 +235,5 @@ def main(
 
 
 if __name__ == "__main__":
+    restart_in_fixed_environment()
     main()

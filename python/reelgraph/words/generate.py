@@ -57,6 +57,8 @@ def make_deterministic() -> None:
     # Memory that is written before it is read need not be filled; filling takes time and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
+    # Where it only warns torch goes on taking cuDNN's attention, which under a mask gave an H200 other bits each time.
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def generate(model: Any, processor: Any, inputs: Any, new_tokens: int, repetition_penalty: float) -> list[Answer]:
