@@ -24,6 +24,7 @@
     "train/gradients.py"
     "train/loader.py"
     "train/lora.py"
+    "train/lora_kernels.py"
     "train/ltx.py"
     "train/ltx_flow.py"
     "train/ltx_loader.py"

@@ -23,6 +23,7 @@
     "train/gradients.py"
     "train/loader.py"
     "train/lora.py"
+    "train/lora_kernels.py"
     "train/memory.py"
     "train/model.py"
     "train/norm_kernels.py"

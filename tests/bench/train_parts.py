@@ -29,6 +29,7 @@ from reelgraph.train.attention import attend
 from reelgraph.train.eight_bits import quantise
 from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import LoraLinear, Parameters, inject_lora, make_optimizer
+from reelgraph.train.lora_kernels import plan_copies
 from reelgraph.train.norm_kernels import normalise, normalise_backward
 from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
 from reelgraph.train.processes import Processes
@@ -106,7 +107,7 @@ def products(parts: Parts) -> None:
             layers.append(LoraLinear(base.requires_grad_(False), RANK))
             torch.nn.init.normal_(layers[-1].lora_B.weight, 0, 0.02)
         joined = join(*layers)
-        joined.refresh()
+        plan_copies([joined]).run()
         x, gradient = (parts.random(parts.tokens, size + joined.room) for size in (inner, joined.outer))
         narrow_x, narrow_gradient = x[:, :inner].contiguous(), gradient[:, : joined.outer].contiguous()
         weight = joined.matrix[: joined.outer, :inner].contiguous()
@@ -192,7 +193,7 @@ def eight_bits(parts: Parts) -> None:
         exact, small = join(layer), join(layer, small=True)
         x, gradient = (parts.random(parts.tokens, size + exact.room) for size in (inner, outer))
         for joined in (exact, small):
-            joined.refresh()
+            plan_copies([joined]).run()
             joined.fill(x)
             joined.fill_gradient(gradient)
         room = exact.room

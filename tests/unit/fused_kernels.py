@@ -7,10 +7,11 @@ import re
 from typing import Any
 
 import triton
+from triton import language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from reelgraph.train import eight_bits, norm_kernels, pointwise_kernels, rotation_kernels
+from reelgraph.train import eight_bits, lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels
 
 ROW = {"width": 3072, "block": 4096}
 KERNELS = {
@@ -21,20 +22,20 @@ KERNELS = {
     pointwise_kernels._gelu: {"block": pointwise_kernels.COLUMNS, "backward": True},
     pointwise_kernels._gated: {"block": pointwise_kernels.COLUMNS, "has_x": True},
     eight_bits._quantise: {"inner": 14336, "block": 16384, "room": 16, "room_block": 16},
-    eight_bits._split: {"room": 48, "room_block": 64, "rows": eight_bits.ROWS},
+    lora_kernels._copy: {"columns": 12, "eight": True, "dtype": tl.bfloat16, "block": lora_kernels.BLOCK},
 }
 FLOAT = {"epsilon": "fp32", "largest": "fp32"}
-EIGHT_BITS = {(eight_bits._quantise, "out"), (eight_bits._split, "numbers")}
+OWN = {(eight_bits._quantise, "out"): "*fp8e4nv", (lora_kernels._copy, "table"): "*i64"}
 FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine"}
-BFLOAT16 = {"x", "lora", "branch", "total", "out", "gradient", "residual", "weight"}
+BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight"}
 
 
-def compiled(kernel: Any, constants: dict[str, int]) -> str:
+def compiled(kernel: Any, constants: dict[str, Any]) -> str:
     """Return the kernel's PTX, for rows and memory that begin at multiples of 16 bytes."""
     names, types, aligned = kernel.arg_names, {}, {}
     for index, name in enumerate(names):
         pointer = "*fp32" if name in FLOAT32 else "*bf16" if name in BFLOAT16 else None
-        pointer = "*fp8e4nv" if (kernel, name) in EIGHT_BITS else pointer
+        pointer = OWN.get((kernel, name), pointer)
         types[name] = "constexpr" if name in constants else pointer or FLOAT.get(name, "i32")
         if pointer or name.endswith("pitch") or name == "width":
             aligned[(index,)] = [["tt.divisibility", 16]]

@@ -15,7 +15,7 @@ from fused_probe import MODES, SMALL
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from reelgraph.train import fused, norm_kernels, pointwise_kernels, rotation_kernels
+from reelgraph.train import fused, lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels
 from reelgraph.train.lora import TARGET_LAYERS, LoraLinear
 from reelgraph.train.transformer import Grid
 
@@ -88,7 +88,7 @@ def kept(mode: str) -> float:
 
 if __name__ == "__main__":
     fused.attend = Attention.apply
-    for module in (norm_kernels, pointwise_kernels, rotation_kernels):
+    for module in (lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels):
         for name in [name for name, value in vars(module).items() if hasattr(value, "arg_names")]:
             setattr(module, name, Nothing())
     print(json.dumps({mode: kept(mode) for mode in MODES}))

@@ -7,9 +7,10 @@ import json
 import torch
 from diffsynth.models.wan_video_dit import WanModel
 
-from reelgraph.train.eight_bits import eight_bits
 from reelgraph.train.fused import fuse_blocks
-from reelgraph.train.lora import Parameters, inject_lora
+from reelgraph.train.lora import LoraLinear, Parameters, inject_lora
+from reelgraph.train.lora_kernels import plan_copies
+from reelgraph.train.products import join
 from reelgraph.train.transformer import Transformer
 
 MODES = ("none", "feed-forward", "full")
@@ -77,13 +78,16 @@ def compare(rank: int, given: bool, small: bool = False) -> dict[str, object]:
 def lora_beside_eight_bits(times: float) -> float:
     """Return the relative error of a LoRA's product beside weights in eight bits, ``times`` as large as these."""
     torch.manual_seed(0)
-    weight, lora, x = torch.randn((32, 48)), times * torch.randn((32, 16)), torch.randn((8, 64))
-    small = eight_bits(weight, 16)
-    small.refresh(lora)
-    # The weights set the scale and are not counted.
-    small.numbers[:, :48] = 0
-    expected = x[:, 48:] @ lora.T
-    return float((small.times(x) - expected).norm() / expected.norm())
+    layer, x = LoraLinear(torch.nn.Linear(48, 32).requires_grad_(False), 16), torch.randn((8, 64))
+    with torch.no_grad():
+        layer.base.weight.normal_()
+        layer.lora_B.weight.normal_(0, times)
+        products = join(layer, small=True)
+        plan_copies([products]).run()
+        # The weights set the scale and are not counted.
+        products.eight[0].numbers[:, :48] = 0
+        expected = x[:, 48:] @ layer.lora_B.weight.T + layer.base.bias
+        return float((products.forward(x) - expected).norm() / (expected - layer.base.bias).norm())
 
 
 if __name__ == "__main__":

@@ -20,28 +20,18 @@ LARGEST = torch.finfo(NUMBERS).max
 # How large a LoRA's numbers may be, in largest weights of their channel or sixteenths of the matrix's; they are cut at
 # twice that. More would cost the smallest of them digits.
 HEADROOM = 2
-# Rows of a LoRA that one program splits.
-ROWS = 64
 
 
 @dataclass(frozen=True)
 class EightBits:
     """A matrix [outer, inner] in the left columns of ``numbers``, with ``scale`` [1, outer]; a LoRA in the right ones.
 
-    ``room`` is the LoRA's number of channels; it takes three times as many.
+    The LoRA's ``room`` channels are there three times: coarse numbers, what they left over, coarse ones again.
     """
 
     numbers: Tensor
     scale: Tensor
     room: int
-
-    def refresh(self, lora: Tensor) -> None:
-        """Put ``lora`` [outer, room] beside the matrix."""
-        outer, inner = lora.shape[0], self.numbers.shape[1] - 3 * self.room
-        _split[(triton.cdiv(outer, ROWS),)](
-            lora, self.numbers, self.scale, lora.stride(0), lora.stride(1), self.numbers.stride(0), outer, inner,
-            LARGEST, self.room, triton.next_power_of_2(self.room), ROWS,
-        )  # fmt: skip
 
     def times(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return ``x`` [tokens, inner + room] times the transposed matrix and LoRA, plus ``bias``."""
@@ -101,22 +91,3 @@ def _quantise(
     tl.store(out + inner + beside, coarse, beside < room)
     tl.store(out + inner + room + beside, coarse, beside < room)
     tl.store(out + inner + 2 * room + beside, fine, beside < room)
-
-
-@triton.jit
-def _split(
-    lora, numbers, scale, row_pitch, column_pitch, numbers_pitch, outer, inner, largest, room: tl.constexpr,
-    room_block: tl.constexpr, rows: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0) * rows + tl.arange(0, rows)[:, None]
-    column = tl.arange(0, room_block)[None, :]
-    inside = (row < outer) & (column < room)
-    values = tl.load(lora + row * row_pitch + column * column_pitch, inside, 0.0).to(tl.float32)
-    values /= tl.load(scale + row, row < outer, 1.0)
-    values = tl.clamp(values, -largest, largest)
-    coarse = values.to(tl.float8e4nv)
-    fine = (values - coarse.to(tl.float32)).to(tl.float8e4nv)
-    out = numbers + row.to(tl.int64) * numbers_pitch + inner + column
-    tl.store(out, coarse, inside)
-    tl.store(out + room, fine, inside)
-    tl.store(out + 2 * room, coarse, inside)

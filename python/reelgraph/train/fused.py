@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from reelgraph.train.attention import attend
 from reelgraph.train.fused_parts import Between, FeedForward, Normalised, Own, Text
 from reelgraph.train.fused_weights import Block, Rows, fuse
+from reelgraph.train.lora_kernels import Copies, plan_copies
 from reelgraph.train.transformer import CHECKPOINT, Grid
 
 Tensor = torch.Tensor
@@ -19,9 +20,10 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True)
 class FusedBlocks:
-    """All of a transformer's blocks and its last norm."""
+    """All of a transformer's blocks, how their LoRA gets into their products, and the transformer's last norm."""
 
     blocks: Sequence[Block]
+    copies: Copies
     tables: Tensor
     head_table: Tensor
     head_epsilon: float
@@ -34,9 +36,7 @@ class FusedBlocks:
         ``modulation`` [2, 6, channels] and ``time`` [2, channels] are of the first frame's tokens and of all others.
         """
         with torch.no_grad():
-            for block in self.blocks:
-                for products in block.products:
-                    products.refresh()
+            self.copies.run()
             tables = (self.tables + modulation).float()
             tables[:, :, 1::3] += 1
             head = (self.head_table + time[:, None]).float()
@@ -56,7 +56,8 @@ def fuse_blocks(dit: WanModel, small: bool = False) -> FusedBlocks:
     blocks = [fuse(block, small) for block in dit.blocks]
     dtype = dit.patch_embedding.weight.dtype
     tables = torch.stack([block.modulation.detach().to(dtype) for block in dit.blocks])
-    return FusedBlocks(blocks, tables, dit.head.modulation.detach().to(dtype), dit.head.norm.eps)
+    copies = plan_copies([products for block in blocks for products in block.products])
+    return FusedBlocks(blocks, copies, tables, dit.head.modulation.detach().to(dtype), dit.head.norm.eps)
 
 
 def run_block(

@@ -45,21 +45,12 @@ class Products:
         """Return every layer's A, then every layer's B."""
         return [layer.lora_A.weight for layer in self.layers] + [layer.lora_B.weight for layer in self.layers]
 
-    def refresh(self) -> None:
-        """Copy the LoRA's present weights into the matrix, rounded to its number format."""
-        for layer, (rows, columns) in zip(self.layers, self.places(), strict=True):
-            self.matrix[self.outer :][columns, : self.inner].copy_(layer.lora_A.weight.detach())
-            self.matrix[rows, self.inner :][:, columns].copy_(layer.lora_B.weight.detach())
-        if self.eight is not None:
-            self.eight[0].refresh(self.matrix[: self.outer, self.inner :])
-            self.eight[1].refresh(self.matrix[self.outer :, : self.inner].T)
-
-    def places(self) -> list[tuple[slice, slice]]:
-        """Return each layer's output channels, and its LoRA's channels."""
+    def places(self) -> list[tuple[LoraLinear, slice, slice]]:
+        """Return each layer with its output channels and its LoRA's channels."""
         places, above, each = [], 0, self.room // len(self.layers)
         for n, layer in enumerate(self.layers):
             rows = slice(above, above + layer.base.out_features)
-            places.append((rows, slice(n * each, n * each + layer.lora_A.out_features)))
+            places.append((layer, rows, slice(n * each, n * each + layer.lora_A.out_features)))
             above = rows.stop
         return places
 
@@ -91,12 +82,16 @@ class Products:
 
     def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
         """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
-        down = torch.mm(gradient[:, self.outer :].T, x[:, : self.inner])
-        up = torch.mm(gradient[:, : self.outer].T, x[:, self.inner :])
+        down = _product(gradient[:, self.outer :].T, x[:, : self.inner])
+        up = _product(gradient[:, : self.outer].T, x[:, self.inner :])
         places = self.places()
-        return [down[columns].float() for _, columns in places] + [
-            up[rows, columns].float() for rows, columns in places
-        ]
+        return [down[columns] for _, _, columns in places] + [up[rows, columns] for _, rows, columns in places]
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Return a product in float32, as it is summed."""
+    # On a CPU, where numbers are float32 already, torch knows no other type for a result.
+    return torch.mm(left, right, out_dtype=torch.float32) if left.is_cuda else torch.mm(left, right)
 
 
 def join(*layers: LoraLinear, small: bool = False) -> Products:
@@ -111,7 +106,8 @@ def join(*layers: LoraLinear, small: bool = False) -> Products:
     matrix = bases[0].weight.new_zeros((outer + room, inner + room))
     bias = bases[0].weight.new_zeros(outer)
     products = Products(layers, matrix, bias, inner, outer, room)
-    for base, (rows, _) in zip(bases, products.places(), strict=True):
+    for layer, rows, _ in products.places():
+        base = layer.base
         matrix[rows, :inner].copy_(base.weight)
         base.weight.data = matrix[rows, :inner]
         if base.bias is not None:
