@@ -33,6 +33,7 @@
     "train/ltx_padding.py"
     "train/ltx_small.py"
     "train/ltx_trainer.py"
+    "train/ltx_transformer.py"
     "train/memory.py"
     "train/norm_kernels.py"
     "train/plan.py"

@@ -49,9 +49,9 @@ from training_steps import (
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.lora import make_optimizer
-from reelgraph.train.ltx_flow import LtxTransformer
 from reelgraph.train.ltx_small import SmallLTX2AudioEncoder, SmallLTX2VideoEncoder
 from reelgraph.train.ltx_trainer import inject_ltx_lora, make_ltx_trainer
+from reelgraph.train.ltx_transformer import LtxTransformer
 from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.processes import Processes
 from reelgraph.train.strict import compute_strictly
@@ -70,7 +70,8 @@ class LtxSizes(Sizes):
     text_heads: int
 
 
-FULL = LtxSizes("cuda", torch.bfloat16, {}, 768, 448, 2, 4, text_dim=3840, text_heads=30)
+# With a first frame and without are recorded apart, each in its second step.
+FULL = LtxSizes("cuda", torch.bfloat16, {}, 768, 448, 4, 3, text_dim=3840, text_heads=30)
 TOY_DIT = {
     "num_attention_heads": 2,
     "attention_head_dim": 16,

@@ -21,12 +21,13 @@ from reelgraph.errors import StageError
 from reelgraph.files import read_json, tree_files
 from reelgraph.stages import checkpoint, ltx2_plan, ltx2_preprocess, ltx2_samples, ltx2_text, ltx2_tiny, ltx2_train
 from reelgraph.train.ltx import load_ltx
-from reelgraph.train.ltx_flow import LtxSample, LtxTransformer, ltx_loss
+from reelgraph.train.ltx_flow import LtxSample, level, ltx_loss
 from reelgraph.train.ltx_loader import LtxLoader
 from reelgraph.train.ltx_memory import LTX2
 from reelgraph.train.ltx_model import PARTS, describe_ltx
 from reelgraph.train.ltx_padding import padded, padding_mask
 from reelgraph.train.ltx_trainer import inject_ltx_lora, target_layers
+from reelgraph.train.ltx_transformer import LtxTransformer, video_positions
 from reelgraph.train.memory import explain_out_of_memory
 from reelgraph.train.plan import MicroStep, read_segment
 from reelgraph.train.prompts import prompt_hash
@@ -297,17 +298,23 @@ def test_the_plan_is_written_as_for_wan(workshop):
         assert micro_step.timestep == 1000 - micro_step.timestep_index
 
 
-def sample(
-    given: bool, sound: bool, dtype: torch.dtype = torch.float32, video: torch.Tensor | None = None
-) -> LtxSample:
+def sample(model: LtxTransformer, given: bool, sound: bool, video: torch.Tensor | None = None) -> LtxSample:
     generator = torch.Generator().manual_seed(1)
     draw = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
     micro_step = MicroStep(EPISODE, "c", "p", 300, 700.0, 5, given)
-    tensors = [draw(1, *VIDEO), draw(1, *VIDEO), draw(1, 20, TINY["text_dim"])]
-    heard = (draw(1, *SOUND).to(dtype), draw(1, *SOUND)) if sound else (None, None)
-    features = padded(tensors[2][0])[None].to(dtype)
-    clean = tensors[0] if video is None else video
-    return LtxSample(micro_step, clean.to(dtype), tensors[1], features, padding_mask(20)[None], 24.0, *heard)
+    drawn, noise, features = draw(1, *VIDEO), draw(1, *VIDEO), draw(20, TINY["text_dim"])
+    context, sound_context = model.contexts(padded(features)[None], padding_mask(20)[None])
+    return LtxSample(
+        micro_step=micro_step,
+        video=drawn if video is None else video,
+        noise=noise,
+        level=level(micro_step),
+        positions=video_positions(drawn, 24.0),
+        sound=draw(1, *SOUND) if sound else None,
+        sound_noise=draw(1, *SOUND) if sound else None,
+        context=context,
+        sound_context=sound_context if sound else None,
+    )
 
 
 def transformer(workshop: Workshop, sound: bool = True, recompute: str = "none") -> tuple[LtxTransformer, dict]:
@@ -323,10 +330,10 @@ def transformer(workshop: Workshop, sound: bool = True, recompute: str = "none")
 def test_without_a_first_frame_the_loss_is_diffsynths_own_before_its_weight(workshop):
     """FlowMatchSFTAudioVideoLoss: square error of both velocities at one noise level, times its own weight."""
     pipe = load_ltx(workshop.model(), list(PARTS), "cpu", "float32")
-    one = sample(given=False, sound=True)
-    ours = ltx_loss(LtxTransformer(pipe.dit, pipe.text_encoder_post_modules), one)
+    model = LtxTransformer(pipe.dit, pipe.text_encoder_post_modules)
+    one = sample(model, given=False, sound=True)
+    ours = ltx_loss(model, one)
     sigma = 0.7
-    contexts = LtxTransformer(pipe.dit, pipe.text_encoder_post_modules).contexts(one.features, one.mask)
     shared = {"height": 96, "width": 128, "num_frames": 17, "seed": 0, "rand_device": "cpu", "frame_rate": 24.0}
     noise_unit = next(unit for unit in pipe.units if type(unit).__name__.endswith("NoiseInitializer"))
     positions = noise_unit.process(pipe, **shared)
@@ -338,8 +345,8 @@ def test_without_a_first_frame_the_loss_is_diffsynths_own_before_its_weight(work
         video, sound = pipe.model_fn(
             pipe.dit,
             **mixed,
-            video_context=contexts[0],
-            audio_context=contexts[1],
+            video_context=one.context,
+            audio_context=one.sound_context,
             video_positions=positions["video_positions"],
             audio_positions=pipe.audio_patchifier.get_patch_grid_bounds(
                 positions["audio_latent_shape"]._replace(frames=SOUND[1])
@@ -354,14 +361,15 @@ def test_without_a_first_frame_the_loss_is_diffsynths_own_before_its_weight(work
 
 def test_a_given_first_frame_is_seen_clean_and_left_out_of_the_loss(workshop):
     model, _ = transformer(workshop)
-    base = sample(given=True, sound=True)
-    other = sample(given=True, sound=True, video=base.video.clone())
+    base = sample(model, given=True, sound=True)
+    other = sample(model, given=True, sound=True)
     other.noise[:, :, 0] += 5.0
     with torch.no_grad():
         assert torch.equal(ltx_loss(model, base), ltx_loss(model, other))
         changed = base.video.clone()
         changed[:, :, 0] += 5.0
-        assert not torch.equal(ltx_loss(model, base), ltx_loss(model, sample(given=True, sound=True, video=changed)))
+        seen = sample(model, given=True, sound=True, video=changed)
+        assert not torch.equal(ltx_loss(model, base), ltx_loss(model, seen))
 
 
 @pytest.mark.parametrize("sound", [True, False], ids=["with sound", "without"])
@@ -370,7 +378,7 @@ def test_recomputing_gives_the_same_gradients_and_every_layer_has_one(workshop, 
     gradients = []
     for recompute in ("none", "full"):
         model, lora = transformer(workshop, sound, recompute)
-        ltx_loss(model, sample(given, sound)).backward()
+        ltx_loss(model, sample(model, given, sound)).backward()
         gradients.append([parameter.grad for parameter in lora.values()])
     assert all(gradient is not None for gradient in gradients[0])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
@@ -420,9 +428,9 @@ def test_without_sound_only_the_videos_attention_learns(silent):
 
 
 def test_a_missing_clip_is_named_when_it_is_needed(workshop):
-    loader = LtxLoader(
-        workshop.latents(), workshop.sounds(), workshop.text(), {EPISODE: 24.0}, torch.device("cpu"), torch.float32
-    )
+    encoded = workshop.latents(), workshop.sounds(), workshop.text()
+    model, _ = transformer(workshop)
+    loader = LtxLoader(*encoded, {EPISODE: 24.0}, model.contexts, torch.device("cpu"), torch.float32)
     with pytest.raises(StageError, match=r"clip ep/gone: its latents \(latents/gone\.safetensors\) is missing"):
         loader.load(MicroStep(EPISODE, "gone", "p", 1, 999.0, 1, False))
 
@@ -487,10 +495,8 @@ def test_the_merged_lora_computes_what_was_trained(workshop):
     merged = load_ltx(workshop.model(), ["dit", "connectors"], "cpu", "float32")
     merged.load_lora(merged.dit, str(workshop.checkpoint() / "lora-fp32.safetensors"))
     with torch.no_grad():
-        losses = [
-            ltx_loss(LtxTransformer(pipe.dit, pipe.text_encoder_post_modules), sample(False, True))
-            for pipe in (trained, merged)
-        ]
+        models = [LtxTransformer(pipe.dit, pipe.text_encoder_post_modules) for pipe in (trained, merged)]
+        losses = [ltx_loss(model, sample(model, False, True)) for model in models]
     assert torch.allclose(*losses, rtol=1e-5)
 
 

@@ -11,9 +11,9 @@ import torch
 
 from reelgraph.stage import Stage
 from reelgraph.train.ltx import load_ltx
-from reelgraph.train.ltx_flow import LtxTransformer
 from reelgraph.train.ltx_memory import LTX2
 from reelgraph.train.ltx_trainer import inject_ltx_lora, make_ltx_trainer
+from reelgraph.train.ltx_transformer import LtxTransformer
 from reelgraph.train.memory import choose_recompute
 from reelgraph.train.plan import Step
 from reelgraph.train.processes import Processes

@@ -13,8 +13,9 @@ from diffsynth.models.ltx2_dit import LTXModel
 from reelgraph.files import read_json
 from reelgraph.train.gradients import Gradients
 from reelgraph.train.lora import Parameters, inject_lora
-from reelgraph.train.ltx_flow import LtxTransformer, ltx_loss
+from reelgraph.train.ltx_flow import ltx_loss
 from reelgraph.train.ltx_loader import LtxLoader
+from reelgraph.train.ltx_transformer import LtxTransformer
 from reelgraph.train.processes import Processes
 from reelgraph.train.trainer import Trainer
 
@@ -47,7 +48,6 @@ def make_ltx_trainer(
     """Return the trainer for a transformer that carries the LoRA; without ``sound`` it learns video alone."""
     weight = transformer.dit.patchify_proj.weight
     fps = {episode: read_json(path / "latents.json")["fps"] for episode, path in video.items()}
-    loader = LtxLoader(video, sound, text, fps, weight.device, weight.dtype)
-    # The connectors ask the GPU how many tokens are real, which a recording cannot.
-    gradients = Gradients(partial(ltx_loss, transformer), optimizer.param_groups[0]["params"], recorded=False)
+    loader = LtxLoader(video, sound, text, fps, transformer.contexts, weight.device, weight.dtype)
+    gradients = Gradients(partial(ltx_loss, transformer), optimizer.param_groups[0]["params"], recorded=weight.is_cuda)
     return Trainer(gradients, optimizer, loader, processes, recipe["gradient_clip"])
