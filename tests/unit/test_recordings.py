@@ -239,3 +239,37 @@ def test_ltx2s_levels_round_as_pythons_numbers_do():
         sigma, (timestep, kept, added) = micro_step.timestep / 1000, ltx_level(micro_step)
         assert torch.equal(kept * clean + added * noise, (1 - sigma) * clean + sigma * noise)
         assert torch.equal(timestep, torch.full((), 1000 * sigma))
+
+
+def test_a_size_that_fits_only_without_recordings_is_computed_without_them():
+    dit, loss = wan("cpu", "none")
+    lora, sample = learning(dit), wan_sample("cpu", 1, False)
+    alone = Gradients(loss, lora, recorded=False)
+    alone.clear()
+    expected = [alone.add(sample, 2), *(parameter.grad.clone() for parameter in lora)]
+
+    def short_of_memory(sample: Sample) -> torch.Tensor:
+        value = loss(sample)
+        if any(gradients._recordings.values()):
+            # Some gradients are there already when memory is short.
+            value.backward()
+            raise torch.OutOfMemoryError
+        return value
+
+    gradients = Gradients(short_of_memory, lora, recorded=True)
+    gradients._recordings["another size"] = object()
+    gradients.clear()
+    found = [gradients.add(sample, 2), *(parameter.grad.clone() for parameter in lora)]
+    assert all(map(torch.equal, found, expected))
+    assert set(gradients._recordings.values()) == {None}
+
+
+def test_a_size_that_never_fits_says_so():
+    def too_large(sample: Sample) -> torch.Tensor:
+        raise torch.OutOfMemoryError("all of it")
+
+    gradients = Gradients(too_large, learning(wan("cpu", "none")[0]), recorded=True)
+    gradients.clear()
+    gradients._recordings["another size"] = object()
+    with pytest.raises(torch.OutOfMemoryError, match="all of it"):
+        gradients.add(wan_sample("cpu", 1, False), 1)

@@ -6,15 +6,17 @@ compute them; as a CUDA graph they are one launch of the same kernels on the sam
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from reelgraph.train.plan import MicroStep
 
 Key = tuple[Any, ...]
+Result = TypeVar("Result")
 
 
 class Sample(Protocol):
@@ -64,14 +66,29 @@ class Gradients:
         key = (sample.micro_step.first_frame, *((name, tensor.shape) for name, tensor in sample.tensors().items()))
         if key not in self._recordings:
             # The first one of a size compiles its kernels, which a recording must not.
+            loss = self._making_room(lambda: self._compute(sample, share))
             self._recordings[key] = None
-            return self._compute(sample, share)
-        recording = self._recordings[key] or self._record(key, sample, share)
+            return loss
+        recording = self._recordings[key] or self._making_room(lambda: self._record(key, sample, share))
         for name, tensor in recording.sample.tensors().items():
             tensor.copy_(sample.tensors()[name])
         recording.share.copy_(share)
         recording.graph.replay()
         return recording.loss.clone()
+
+    def _making_room(self, work: Callable[[], Result]) -> Result:
+        if not any(self._recordings.values()):
+            return work()
+        before = [parameter.grad.clone() for parameter in self.parameters]
+        try:
+            return work()
+        except torch.OutOfMemoryError:
+            # Between replays a recording's memory is idle, but nobody else's; the next of its size is recorded again.
+            self._recordings.update(dict.fromkeys(self._recordings))
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch._foreach_copy_([parameter.grad for parameter in self.parameters], before)
+        return work()
 
     def _compute(self, sample: Sample, share: torch.Tensor) -> torch.Tensor:
         loss = self.loss(sample)
