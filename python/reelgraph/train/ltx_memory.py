@@ -5,9 +5,9 @@ from __future__ import annotations
 from reelgraph.train.ltx_model import token_count
 from reelgraph.train.memory import Needs
 
-# Counted, see docs/ltx2.md.
+# Measured, see docs/ltx2.md.
 LTX2 = Needs(
-    kept_bytes={"none": 110.0, "full": 2.0},
+    kept_bytes={"none": 75.0, "full": 2.0},
     working_bytes=120.0,
     workspace_bytes=0,
     width_of=lambda dit: (dit.inner_dim, len(dit.transformer_blocks)),

@@ -42,7 +42,7 @@ class Needs:
         return parameter_bytes + self.workspace_bytes + int(tokens * channels * (kept + self.working_bytes))
 
 
-# What is kept is counted, the rest was measured of compiled blocks, which need no less; see docs/training.md.
+# What is kept is counted, the rest was measured; see docs/training.md.
 # Attention's backward pass works in up to 2 GiB; so much of it came on top of the rest.
 WAN22 = Needs(
     kept_bytes={"none": 49.0, "feed-forward": 28.5, "full": 2.0},
