@@ -155,7 +155,7 @@ def test_a_card_gets_the_least_recomputation_that_fits():
 
 
 def test_estimates_give_back_what_was_measured():
-    assert estimate("ti2v-5b", 8190, "none").seconds == pytest.approx(0.495)
+    assert estimate("ti2v-5b", 8190, "none").seconds == pytest.approx(0.463)
     assert estimate("t2v-a14b", 20280, "full").seconds == pytest.approx(6.19)
     assert estimate("ti2v-5b", 27280, "full").seconds > 3 * estimate("ti2v-5b", 8190, "full").seconds
     assert fitting("ti2v-5b", 10**6, 80) is None
@@ -163,7 +163,7 @@ def test_estimates_give_back_what_was_measured():
 
 @pytest.mark.parametrize(
     ("tokens", "recompute", "measured"),
-    [(8190, "none", 45.8), (5070, "none", 32.6), (8190, "feed-forward", 31.7), (8190, "full", 13.6)],
+    [(8190, "none", 45.8), (5070, "none", 32.7), (8190, "feed-forward", 31.8), (8190, "full", 13.7)],
 )
 def test_the_preflight_foresees_the_measured_memory(tokens, recompute, measured):
     """5.0 billion weights in bfloat16 and a LoRA of 40 million numbers with gradient and moments."""
