@@ -121,7 +121,7 @@ let
           bible = episode_bible;
         }
         # Pictures are looked at only where no person has said what the scenes are.
-        // (if scenes == null then { inherit clips shots; } else { })
+        // (if scenes == null then { inherit clips shots bootstrap; } else { })
       );
       clip-sound = whereAsked "clip-sound" { inherit master source clips; };
       contact-sheet = whereAsked "contact-sheet" { inherit source shots clips; };

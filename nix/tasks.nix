@@ -191,13 +191,13 @@ builtins.mapAttrs (_: complete) {
     after = [ "train:step1-shots" "train:step2-transcript-disambiguate" ];
   };
   "train:step2-scene-context" = {
-    description = "Group shots into scenes: where, who, what so far.";
-    stages = [ "scene-context" ];
+    description = "Match a person's labels to clips, and group shots into scenes: where, who, what so far.";
+    stages = [ "bootstrap" "scene-context" ];
     after = [ "train:step1-clips" "train:step2-shot-reference" "train:step2-bible" ];
   };
   "train:step2-caption" = {
     description = "Caption every clip, from a person's labels where there are any.";
-    stages = [ "bootstrap" "caption" ];
+    stages = [ "caption" ];
     after = [ "train:step2-scene-context" ];
     needs = [ "gpu" ];
   };

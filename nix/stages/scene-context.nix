@@ -9,6 +9,7 @@
     scenes.optional = "file";
     clips.optional = "clips";
     shots.optional = "shots";
+    bootstrap.optional = "bootstrap";
   };
   schemas = [
     "scene-context"

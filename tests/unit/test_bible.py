@@ -14,6 +14,7 @@ from reelgraph.stages import bible as bible_stage
 from reelgraph.stages import episode_bible, episode_names
 from reelgraph.text.bible import check_bible, complete, of_episode, only_names
 from reelgraph.text.names import canonical_names, characters_in, unknown_names
+from reelgraph.text.yaml import parse_yaml
 
 BIBLE: dict[str, Any] = {
     "series": "Big Buck Bunny",
@@ -118,6 +119,7 @@ def test_missing_field_is_named(tmp_path: Path, kind: str) -> None:
     [
         ("characters: [Frank", r"series\.yaml: is not YAML \(.* in line 1\)"),
         ("series: S\nseries: T\n", r"series\.yaml: is not YAML \('series' stands twice in line 2\)"),
+        ("series: S\nsource: .nan\n", r"series\.yaml: is not YAML \('\.nan' is no number in line 2\)"),
         ("- Frank\n", r"series\.yaml: .*is not of type 'object'"),
         ("series: S\nsource: us\ncharacters: Frank\n", r"series\.yaml: characters: 'Frank' is not of type 'array'"),
         ("series: S\nsource: us\nheroes: []\n", r"series\.yaml: .*'heroes' was unexpected"),
@@ -126,6 +128,12 @@ def test_missing_field_is_named(tmp_path: Path, kind: str) -> None:
 def test_file_that_is_no_bible_is_named(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(StageError, match=sentence):
         build(tmp_path, text)
+
+
+def test_character_that_json_escapes_as_two_halves_is_one() -> None:
+    assert parse_yaml('name: "Kit \\ud83d\\ude00"', "bible.json") == {"name": "Kit \U0001f600"}
+    with pytest.raises(StageError, match=r"bible\.json: is not YAML"):
+        parse_yaml('name: "Kit \\ud83d"', "bible.json")
 
 
 def test_episode_that_the_bible_does_not_list_is_named() -> None:
@@ -192,12 +200,16 @@ def test_stages_write_the_episode_s_part_and_its_names(tmp_path: Path) -> None:
         ("characters", {"name": "Harry", "aliases": ["Harry"]}),
         ("places", {"name": "Frank", "aliases": []}),
         ("gadgets", {"name": "bunny", "aliases": []}),
+        ("characters", {"name": "Ren\u00e9", "aliases": ["Rene\u0301"]}),
+        ("characters", {"name": "Jean-Luc's", "aliases": ["Jean\u2010Luc\u2019s"]}),
     ],
 )
 def test_name_that_means_two_things_is_an_error_that_names_it_and_both_owners(kind: str, entry: dict[str, Any]) -> None:
     bible = deepcopy(BIBLE)
     bible[kind].append(entry)
-    with pytest.raises(StageError, match=rf"'(?i:Frank|Harry|bunny)' stands for .*'{entry['name']}'"):
+    with pytest.raises(
+        StageError, match=rf"'(?i:Frank|Harry|bunny|Rene\u0301|Jean.Luc.s)' stands for .*'{entry['name']}'"
+    ):
         check_bible(complete(bible))
 
 
@@ -226,6 +238,7 @@ def test_aliases_lead_to_the_name_of_their_entry() -> None:
         ("The animals of Éire look up.", ["Éire"]),
         ("Harry waits. Frank sees him.", ["Harry"]),
         ("Frank waits. Harry's ears droop.", ["Harry's"]),
+        ("Emily waits. Fred's ears droop. Sterling runs.", ["Emily", "Fred's", "Sterling"]),
         ("Grey stones lie about. Sitting on one, Frank grins. Medium-wide shot. Thorns fly.", []),
     ],
 )

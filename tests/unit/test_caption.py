@@ -116,9 +116,17 @@ def test_clip_without_label_and_without_model_is_named(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("Still " + "the grey mill runs and " * 12, "repeats itself"),
+        ("Frank runs up. Frank runs up. The mill stands still", 'repeats itself ("frank runs up" stands twice'),
+        ("Frank runs on and on and on to the mill", None),
         ('Frank points up and shouts "Hello there" to the sky', 'quotes "Hello there", which nobody says'),
         ("Frank points up and shouts \u201cCome here\u201d to the sky", None),
         ('Frank points up and shouts "come here" to the sky', None),
+        ('Frank points up and shouts "never to the sky', 'quotes "never to the sky"'),
+        ("Frank points up and shouts \u2018don\u2019t\u2019 to the sky", 'quotes "don\u2019t"'),
+        ("Frank points up and shouts \u2018come here\u2019 to the sky", None),
+        ("Frank points up and shouts \u00abnever\u00bb to the sky", 'quotes "never"'),
+        ("Frank points up and shouts \u201enever\u201c to the sky", 'quotes "never"'),
+        ("Frank points at a nut and the squirrels' tree, Frank's ears up", None),
     ],
 )
 def test_captions_repeat_nothing_and_quote_only_what_is_said(text: str, problem: str | None) -> None:
@@ -157,8 +165,14 @@ def said(caption: Any, characters: Any = ()) -> str:
         (Answer(said("Harry sits on the root of a tree"), True), "uses 'Harry'"),
         (Answer(said(FRANK, ["Harry"]), True), "lists 'Harry' among the characters"),
         (Answer(said(FRANK, [7]), True), "lists '7' among the characters"),
+        (Answer(said(FRANK, [["Frank"]]), True), "lists '['Frank']' among the characters"),
+        (Answer(said(FRANK, [{"name": "Frank"}]), True), "lists '{'name': 'Frank'}' among the characters"),
+        (Answer(said(f"{FRANK} \ud800"), True), "is not JSON"),
+        (Answer(said(FRANK, ["\ud800"]), True), "is not JSON"),
+        (Answer(said(f"{FRANK}\0"), True), "has a character that cannot be seen"),
+        (Answer(said(FRANK.replace("F", "\u200bF")), True), "has a character that cannot be seen"),
         (Answer(said(BUNNY), True), "shows Big Buck Bunny, whom its scene does not have"),
-        (Answer(said(f"{FRANK} and calls out 'oh' \"never\""), True), 'quotes "never"'),
+        (Answer(said(f"{FRANK} and calls out 'oh' \"never\""), True), 'quotes "oh"'),
     ],
 )
 def test_answer_that_cannot_be_used_says_why(answer: Answer, problem: str | None) -> None:

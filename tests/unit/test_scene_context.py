@@ -135,14 +135,31 @@ RED, BLUE = np.array([1.0, 0.0]), np.array([0.0, 1.0])
 )
 def test_shots_of_like_colours_near_in_time_are_one_scene(pictures: dict[int, Any], starts: list[int]) -> None:
     shots = [shot(number, 24 * number, 24 * number + 24) for number in range(4)]
-    found = scenes_by_picture(shots, pictures, Fraction(24), 0.2, 5)
+    found = scenes_by_picture(shots, pictures, {}, Fraction(24), 0.2, 5)
     assert [entry["start"] for entry in found] == starts
     assert found[-1]["end"] == 96
 
 
+@pytest.mark.parametrize(
+    ("places", "starts"),
+    [
+        ({}, [0, 72]),
+        ({0: "Mill", 1: "Tree"}, [0, 24, 72]),
+        ({0: "Mill", 2: "Tree"}, [0, 48, 72]),
+        ({2: "Mill", 3: "Mill"}, [0]),
+        ({0: "Mill", 3: "Mill"}, [0]),
+        ({0: "Mill", 1: "Tree", 2: "Mill"}, [0, 24, 48, 72]),
+    ],
+)
+def test_shots_of_one_place_are_one_scene_and_of_two_never(places: dict[int, str], starts: list[int]) -> None:
+    shots = [shot(number, 24 * number, 24 * number + 24) for number in range(4)]
+    found = scenes_by_picture(shots, {0: RED, 1: RED, 2: RED, 3: BLUE}, places, Fraction(24), 0.2, 5)
+    assert [entry["start"] for entry in found] == starts
+
+
 def test_like_shots_far_apart_are_two_scenes() -> None:
     shots = [shot(0, 0, 24), shot(1, 24, 24 * 60), shot(2, 24 * 60, 24 * 61)]
-    found = scenes_by_picture(shots, {0: RED, 1: BLUE, 2: RED}, Fraction(24), 0.2, 5)
+    found = scenes_by_picture(shots, {0: RED, 1: BLUE, 2: RED}, {}, Fraction(24), 0.2, 5)
     assert [entry["start"] for entry in found] == [0, 24, 24 * 60]
 
 
@@ -150,7 +167,7 @@ def test_without_a_person_s_scenes_the_pictures_make_them(tmp_path: Path) -> Non
     for name in ("reference", "bible", "clips", "shots", "out"):
         (tmp_path / name).mkdir()
     cuts = [shot(0, 0, 50), shot(1, 50, 100)]
-    clips = [{"shot": number, "first_frame": f"{number}.png"} for number in range(2)]
+    clips = [{"id": "ab"[number], "shot": number, "first_frame": f"{number}.png"} for number in range(2)]
     for number, colour in enumerate(("red", "blue")):
         Image.new("RGB", (32, 32), colour).save(tmp_path / "clips" / f"{number}.png")
     (tmp_path / "reference" / "shot-reference.json").write_text(json.dumps({"shots": cuts}))
@@ -165,6 +182,13 @@ def test_without_a_person_s_scenes_the_pictures_make_them(tmp_path: Path) -> Non
     first, second = json.loads((tmp_path / "out" / "scene-context.json").read_text())["scenes"]
     assert (first["end"], second["start"], first["place"], first["grouped_by"]) == (50, 50, None, "picture")
     assert first["characters"] == ["Frank", "Rinky"]
+    (tmp_path / "bootstrap").mkdir()
+    labels = [{"clip": "a", "text": "Frank waits on the meadow"}, {"clip": "b", "text": "Frank runs over the meadow"}]
+    (tmp_path / "bootstrap" / "bootstrap.json").write_text(json.dumps({"labels": labels}))
+    (tmp_path / "labelled").mkdir()
+    STAGE.execute({**inputs, "bootstrap": tmp_path / "bootstrap"}, PARAMETERS, tmp_path / "labelled")
+    (both,) = json.loads((tmp_path / "labelled" / "scene-context.json").read_text())["scenes"]
+    assert (both["end"], both["place"]) == (100, "meadow")
     del inputs["clips"]
     (tmp_path / "again").mkdir()
     with pytest.raises(StageError, match="neither a person's scenes nor clips and shots are given"):

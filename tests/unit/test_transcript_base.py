@@ -24,7 +24,16 @@ from small_films import join_sounds
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from reelgraph.errors import StageError
-from reelgraph.stages.transcript_base import STAGE, Parameters, load_model, speech_in, transcribe, workers_for
+from reelgraph.stages import transcript_base
+from reelgraph.stages.transcript_base import (
+    STAGE,
+    Parameters,
+    load_model,
+    speech_in,
+    threads_for,
+    transcribe,
+    workers_for,
+)
 from reelgraph.text.audio import read_audio
 from reelgraph.text.transcript import lines_of, reason_to_drop, repeats_itself, sentences_of, sort_out
 from reelgraph.words import windows
@@ -187,7 +196,8 @@ def test_batch_holds_all_speech_in_windows_of_at_most_thirty_seconds() -> None:
     assert all(sum(one["end"] - one["start"] for one in part) <= 30 * RATE for part in parts)
 
 
-def test_transcript_is_the_same_however_many_threads_hear_it(tmp_path: Path, model: Path) -> None:
+def test_transcript_is_the_same_however_many_threads_hear_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript_base, "SMALL_MODEL_BYTES", 0)
     parts = [[{"start": start * RATE, "end": (start + 3) * RATE}] for start in range(0, 50, 10)]
     heard = []
     for threads, workers in ((1, 1), (3, 3), (3, 1)):
@@ -212,6 +222,16 @@ def test_long_episode_is_heard_by_as_many_workers_as_it_has_windows_for(
     seconds: float, device: str, threads: int, workers: int
 ) -> None:
     assert workers_for(seconds, Parameters(**{**PARAMETERS, "device": device, "cpu_threads": threads})) == workers
+
+
+@pytest.mark.parametrize(("size", "threads"), [(75_537_502, 1), (145_000_000, 4)])
+def test_one_thread_hears_a_window_of_a_small_model_and_several_that_of_a_large_one(
+    tmp_path: Path, size: int, threads: int
+) -> None:
+    with (tmp_path / "model.bin").open("wb") as file:
+        file.truncate(size)
+    parameters = Parameters(**{**PARAMETERS, "cpu_threads": 8})
+    assert threads_for(tmp_path, parameters, 2) == threads
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4])

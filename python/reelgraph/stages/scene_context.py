@@ -1,7 +1,7 @@
 """Group an episode's shots into scenes: who is there, where, what happens, what so far, and what is said.
 
-A person says so in a YAML file. Without one, shots whose pictures have the same colours and that lie near each other in
-time are one scene, in an unnamed place, and whoever the episode can show may be in it.
+A person says so in a YAML file. Without one, shots that lie near each other in time and whose pictures have the same
+colours are one scene, and whoever the episode can show may be in it. Its place is what people's labels name, if any do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from reelgraph.errors import StageError
 from reelgraph.files import read_json, write_json
 from reelgraph.stage import Stage, validate
-from reelgraph.text.names import WHO, unknown_names
+from reelgraph.text.names import WHO, characters_in, unknown_names
 from reelgraph.text.ranges import frames, shared_frames
 from reelgraph.text.yaml import read_yaml
 from reelgraph.words.pictures import colours
@@ -27,13 +27,14 @@ from reelgraph.words.scenes import scenes_by_picture
 
 @dataclass(frozen=True)
 class Inputs:
-    """Directories with shot-reference.json, bible.json, clips.json and shots.json; the scenes as people write them."""
+    """Directories with the JSON files of these names and of the bible; the scenes as people write them."""
 
     shot_reference: Path
     bible: Path
     scenes: Path | None
     clips: Path | None
     shots: Path | None
+    bootstrap: Path | None
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,36 @@ def check_speakers(shots: Sequence[Mapping[str, Any]], bible: Mapping[str, Any])
                 )
 
 
+def places_of(
+    clips: Sequence[Mapping[str, Any]], labels: Sequence[Mapping[str, Any]], bible: Mapping[str, Any]
+) -> dict[int, str]:
+    """Return the place of each shot whose clips' labels name exactly one of the bible's."""
+    shot_of = {clip["id"]: clip["shot"] for clip in clips}
+    named: dict[int, set[str]] = {}
+    for label in labels:
+        named.setdefault(shot_of[label["clip"]], set()).update(characters_in(label["text"], bible, ("places",)))
+    return {shot: places.pop() for shot, places in named.items() if len(places) == 1}
+
+
 def guess_scenes(inputs: Inputs, parameters: Parameters, shots: Sequence[Mapping[str, Any]], bible: Any) -> Any:
     """Return the scenes that the pictures show, or raise a StageError where there are none to look at."""
     if inputs.clips is None or inputs.shots is None:
         raise StageError("scenes: neither a person's scenes nor clips and shots are given; give --input scenes=FILE")
     fps = Fraction(str(read_json(inputs.shots / "shots.json")["fps"]))
+    clips = read_json(inputs.clips / "clips.json")["clips"]
+    labels = read_json(inputs.bootstrap / "bootstrap.json")["labels"] if inputs.bootstrap else []
+    places = places_of(clips, labels, bible)
     pictures: dict[int, np.ndarray] = {}
-    for clip in read_json(inputs.clips / "clips.json")["clips"]:
+    for clip in clips:
         pictures.setdefault(clip["shot"], colours(inputs.clips / clip["first_frame"]))
     everybody = [entry["name"] for kind in WHO for entry in bible[kind]]
-    return [
-        {**scene, "place": None, "characters": everybody, "summary": "", "grouped_by": "picture"}
-        for scene in scenes_by_picture(shots, pictures, fps, parameters.picture_distance, parameters.lookback_seconds)
-    ]
+    limits = (fps, parameters.picture_distance, parameters.lookback_seconds)
+    scenes = []
+    for scene in scenes_by_picture(shots, pictures, places, *limits):
+        inside = (shot["shot"] for shot in shots if scene["start"] <= shot["start"] < scene["end"])
+        place = next((places[shot] for shot in inside if shot in places), None)
+        scenes.append({**scene, "place": place, "characters": everybody, "summary": "", "grouped_by": "picture"})
+    return scenes
 
 
 def with_so_far(scenes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
 WINDOW_SECONDS = 30
 # Of so much of an episode about a window is speech.
 SECONDS_FOR_A_WINDOW = 120
+# Threads on one window of a model up to this size, tiny, wait for each other longer than they save.
+SMALL_MODEL_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,16 @@ def check_language(probe: Mapping[str, Any], language: str) -> None:
 def workers_for(seconds: float, parameters: Parameters) -> int:
     """Return how many windows of an episode are heard at once: several threads on one gain less than one on each.
 
-    A short episode has no window for each thread, so its windows have several. A GPU hears one batch after the other.
+    A short episode has no window for each thread; see threads_for. A GPU hears one batch after the other.
     """
     most = parameters.cpu_threads if parameters.device == "cpu" else 1
     return min(most, max(1, int(seconds / SECONDS_FOR_A_WINDOW)))
+
+
+def threads_for(directory: Path, parameters: Parameters, workers: int) -> int:
+    """Return how many threads hear one window: one of a small model, else each worker's share."""
+    small = (directory / "model.bin").stat().st_size <= SMALL_MODEL_BYTES
+    return 1 if small else parameters.cpu_threads // workers
 
 
 def load_model(directory: Path, parameters: Parameters, workers: int) -> WhisperModel:
@@ -85,7 +93,7 @@ def load_model(directory: Path, parameters: Parameters, workers: int) -> Whisper
             str(directory),
             device=parameters.device,
             compute_type=parameters.compute_type,
-            cpu_threads=parameters.cpu_threads // workers,
+            cpu_threads=threads_for(directory, parameters, workers),
             num_workers=workers,
         )
     except (RuntimeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def complete(bible: Any) -> Any:
 
 
 def check_bible(bible: Mapping[str, Any]) -> None:
-    """Raise a StageError where one name, in any case, means two entries or an entry names an unknown episode."""
+    """Raise a StageError where one name, however typed, means two entries or an entry names an unknown episode."""
     owners: dict[str, str] = {}
     for kind in KINDS:
         for entry in bible[kind]:
@@ -59,9 +60,9 @@ def check_bible(bible: Mapping[str, Any]) -> None:
                 owner = f"{kind} '{entry['name']}'"
                 if text != " ".join(text.split()):
                     raise StageError(f"bible: {owner}: '{text}' has blanks at an end or twice in a row; remove them")
-                if other := owners.get(text.casefold()):
+                if other := owners.get(_folded(text)):
                     raise StageError(f"bible: '{text}' stands for {other} and for {owner}; a name may stand once")
-                owners[text.casefold()] = owner
+                owners[_folded(text)] = owner
     ids = [episode["id"] for episode in bible["episodes"]]
     if twice := next((name for name in ids if ids.count(name) > 1), None):
         raise StageError(f"bible: episode '{twice}' stands twice; keep one synopsis")
@@ -92,6 +93,11 @@ def only_names(bible: Mapping[str, Any]) -> dict[str, Any]:
     for kind in KINDS:
         names[kind] = [{"name": entry["name"], "aliases": entry["aliases"]} for entry in bible[kind]]
     return names
+
+
+def _folded(text: str) -> str:
+    """Return what is the same for names that a reader could not tell apart: in any case, accents typed either way."""
+    return unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2010: "-", 0x2011: "-"})
 
 
 def _kind(value: Any) -> str:

@@ -30,6 +30,13 @@ why wide with within without yellow yes yet you young your zoom
 """
 STARTERS = frozenset(_STARTERS.split())
 PARTICIPLE = re.compile(r"[a-z]{2,}(?:ing|ed|ly)")
+# Names that end like a participle or an adverb; one that is none of these still passes at the start of a sentence.
+_NAMES = """
+ahmed alfred beijing beverly billy bradly carly channing charly dolly elly emily everly fleming fred golding harding
+hamed holly irving italy jared kelly kimberly lilly manfred manning mildred milly mohamed mohammed molly
+muhammed nelly polly reilly sally shelly sicily sterling tilly wally waverly wilfred willy winifred
+"""
+NAMES_LIKE_PARTICIPLES = frozenset(_NAMES.split())
 
 
 def canonical_names(bible: Mapping[str, Any], kinds: tuple[str, ...] = KINDS) -> dict[str, str]:
@@ -38,9 +45,9 @@ def canonical_names(bible: Mapping[str, Any], kinds: tuple[str, ...] = KINDS) ->
     return {text: entry["name"] for entry in entries for text in (entry["name"], *entry["aliases"])}
 
 
-def characters_in(text: str, bible: Mapping[str, Any]) -> set[str]:
-    """Return the bible's names of the characters and villains that ``text`` mentions by name or alias."""
-    names = canonical_names(bible, WHO)
+def characters_in(text: str, bible: Mapping[str, Any], kinds: tuple[str, ...] = WHO) -> set[str]:
+    """Return the bible's names of the characters and villains, or other kinds, that ``text`` names, or by an alias."""
+    names = canonical_names(bible, kinds)
     return {names[match] for match in _name_pattern(names).findall(text)}
 
 
@@ -62,7 +69,9 @@ def unknown_names(text: str, bible: Mapping[str, Any]) -> list[str]:
 
 def _is_common(word: str, small: set[str]) -> bool:
     first = re.split("[-'\u2019]", word)[0]
-    return bool({word, first} & (STARTERS | small)) or PARTICIPLE.fullmatch(first) is not None
+    if {word, first} & (STARTERS | small):
+        return True
+    return first not in NAMES_LIKE_PARTICIPLES and PARTICIPLE.fullmatch(first) is not None
 
 
 def _small_words(bible: Mapping[str, Any]) -> set[str]:

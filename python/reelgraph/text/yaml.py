@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,20 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    # JSON escapes a rarer character as two halves, which YAML does not join.
+    return loader.construct_scalar(node).encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
+    if not math.isfinite(number := loader.construct_yaml_float(node)):
+        raise yaml.constructor.ConstructorError(None, None, f"'{node.value}' is no number", node.start_mark)
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 
 
 def parse_yaml(text: str, name: str) -> Any:

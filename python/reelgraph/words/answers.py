@@ -37,6 +37,8 @@ def parse(answer: Answer, fields: Mapping[str, type]) -> Parsed:
         return Parsed({}, "endless", "does not end, expected one short JSON object")
     try:
         value = json.loads(match.group(1) if (match := FENCE.match(text)) else text)
+        # Half of a character, which JSON can escape, could be written nowhere.
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return Parsed({}, "not JSON", "is not JSON, expected one JSON object and nothing else")
     if not isinstance(value, dict) or set(value) != set(fields):

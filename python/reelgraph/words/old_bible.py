@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -110,15 +111,20 @@ def _seconds(value: Any, episode: str, file: str) -> float:
         total = 0.0
         for part in str(value).split(":"):
             total = total * 60 + float(part)
-        return round(total, 3)
-    except ValueError as error:
-        raise StageError(f"{file}: episode '{episode}': '{value}' is no time; expected seconds or h:mm:ss") from error
+    except ValueError:
+        total = math.nan
+    if not math.isfinite(total):
+        raise StageError(f"{file}: episode '{episode}': '{value}' is no time; expected seconds or h:mm:ss")
+    return round(total, 3)
 
 
 def _entry(kind: str, entry: Mapping[str, Any], to_mend: list[str]) -> dict[str, Any]:
     made: dict[str, Any] = {"name": str(entry.get("name", ""))}
     fields = ("aliases", *(("outfits",) if kind in WHO else ()))
-    made |= {field: [str(one) for one in entry[field]] for field in fields if entry.get(field)}
+    for field in fields:
+        # One alias or outfit may stand without a list around it.
+        several = entry[field] if isinstance(entry.get(field), list) else [entry.get(field)]
+        made |= {field: texts} if (texts := [str(one) for one in several if one]) else {}
     if look := _first(entry, APPEARANCE):
         made["appearance"] = str(look)
     else:

@@ -87,9 +87,10 @@ def judge(
         return "", ["has an empty caption"]
     problems = caption_problems(caption, bible, minimum_words, maximum_words, context.spoken)
     names = canonical_names(bible, WHO)
-    if strangers := [str(name) for name in named if name not in names]:
+    # A list holds whatever the model puts there, mappings too, which are no key of any.
+    if strangers := [str(name) for name in named if not isinstance(name, str) or name not in names]:
         problems.append(f"lists '{strangers[0]}' among the characters, whom the bible does not have")
-    shown = characters_in(caption, bible) | {names[name] for name in named if name in names}
+    shown = characters_in(caption, bible) | {names[name] for name in named if isinstance(name, str) and name in names}
     if absent := sorted(shown - context.characters):
         problems.append(f"shows {absent[0]}, whom its scene does not have")
     return caption, problems
