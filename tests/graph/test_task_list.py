@@ -135,6 +135,7 @@ def test_every_command_of_the_list_is_one_of_reel(tasks: dict[str, Task]) -> Non
     ("sentence", "task"),
     [
         ("smoke/wan22-train needs a builder with a GPU, and none is registered", "builder:local:register-remote"),
+        ("a/wan22-train and 6 more need a builder with a GPU, and none is registered", "builder:local:register-remote"),
         ("no CUDA builder is registered: rent one", "builder:local:register-remote"),
         ("gpu-1 is not installed yet; run 'reel builder install'", "builder:server:install"),
         ("the journal has no open lease", "builder:server:order:execute-cheapest"),
@@ -262,7 +263,7 @@ def test_a_gpu_stage_without_a_builder_stops_before_anything_runs(checkout: Path
     finished = task_command(checkout, "train:step5-wan22-train", "--only")
     assert finished.returncode == 3
     assert (
-        "needs a builder with a GPU, and none is registered; run: reel task builder:local:register-remote"
+        "and 1 more need a builder with a GPU, and none is registered; run: reel task builder:local:register-remote"
         in finished.stderr
     )
 
