@@ -41,7 +41,8 @@ def _refuse(sentences: list[str]) -> None:
     for sentence in sentences:
         print(f"reel: {sentence}", file=sys.stderr)
     if sentences:
-        raise StageError(f"{len(sentences)} of the masters cannot be used as they are; see above")
+        are = "it is" if len(sentences) == 1 else "they are"
+        raise StageError(f"{len(sentences)} of the masters cannot be used as {are}; see above")
 
 
 @command.command()
@@ -120,8 +121,12 @@ def validate(file: Path | None) -> None:
 def ingest(folder: Path, file: Path | None) -> None:
     """Verify the masters in DIR against the manifest and add those that the store lacks.
 
+    A master that the store has may be gone from DIR; a file that is there is verified. A file whose size and time are
+    those of the last call is not read again.
+
     Example: reel manifest ingest /masters
     """
+    from reelgraph.graph.words import agree
     from reelgraph.manifest import store
     from reelgraph.manifest.document import read_manifest
     from reelgraph.manifest.hashes import Hashes
@@ -138,8 +143,9 @@ def ingest(folder: Path, file: Path | None) -> None:
             counter.done = round(done / MEGABYTE)
 
         added, refused = store.ingest(folder, episodes, Hashes(), on_bytes)
+    there = len(episodes) - added - len(refused)
+    print(f"{added} added, {there} {agree(there, 'was')} there")
     _refuse(refused)
-    print(f"{added} added, {len(episodes) - added} were there")
 
 
 @command.command()
