@@ -354,6 +354,9 @@ def test_what_recurs_is_kept_in_one_episode_that_is_trained_on(checkout: Path, m
     assert reel("keep-once", result)[0] == 0
     assert {file.name: file.read_bytes() for file in cuts.iterdir()} == before
 
+    write_json(result, compared(sha256, (("iiw-101", 0, 10), ("iiw-101-fr", 0, 11))))
+    assert reel("keep-once", result) == (0, "no opening or ending recurs in what is trained on\n")
+
     write_json(result, compared({**sha256, "iiw-102": "0" * 64}, opening))
     status, said = reel("keep-once", result)
     assert (status, "iiw-102: another master was compared than the manifest names" in said) == (1, True), said

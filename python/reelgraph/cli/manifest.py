@@ -191,7 +191,10 @@ def keep_once(variants: Path, file: Path | None) -> None:
     place = _paths(file)[0]
     found = read_json(variants / "variants.json" if variants.is_dir() else variants)
     folder = place.parents[len(MANIFEST.parts) - 1] / recurring.CUTS
-    for name, count in recurring.keep_once(found, read_manifest(place), folder).items():
+    added = recurring.keep_once(found, read_manifest(place), folder)
+    if not added:
+        print("no opening or ending recurs in what is trained on")
+    for name, count in added.items():
         print(f"{folder / name}.json: {count} added")
 
 

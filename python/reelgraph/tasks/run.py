@@ -136,9 +136,9 @@ class Runner:
         if stuck := [stage.name for stage in pending if stage.where == NOWHERE]:
             names = f"{some(stuck, _MOST_NAMED)} {agree(len(stuck), 'needs')}"
             return Step(task, STOP, f"{names} a builder with a GPU, and none is registered")
-        # All of them, so that the links keep all of them.
+        # All that have a name, so that the links keep them; a master that is only compared has none of its own.
         paths = self._checkout.evaluate(f".#{pipeline}", _PATHS % FIND.read_text())
-        attributes = [f".#{pipeline}.{_attribute(paths[stage.name])}" for stage in stages]
+        attributes = [f".#{pipeline}.{_attribute(paths[stage.name])}" for stage in stages if stage.name in paths]
         link = f"{RESULTS}/{pipeline}-{task.name.replace(':', '-')}"
         names = some([stage.name for stage in pending], _MOST_NAMED)
         why = f"building {len(pending)} of {_count(len(stages))} of pipeline {pipeline}: {names}"
