@@ -11,6 +11,7 @@ import click
 
 from reelgraph.cli import Group
 from reelgraph.errors import StageError
+from reelgraph.graph.words import agree, counted
 
 MEGABYTE = 1_000_000
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -88,18 +89,19 @@ def build(folder: Path, bible: Path | None, patterns: Path | None, leave_out: bo
     for sentence in built.refused:
         print(f"reel: left out: {sentence}", file=sys.stderr)
     gone = sorted({episode["id"] for episode in before["episodes"]} - known)
-    print(f"{place}: {len(built.episodes)} masters" + (f"; no longer there: {', '.join(gone)}" if gone else ""))
+    print(
+        f"{place}: {counted(len(built.episodes), 'master')}" + (f"; no longer there: {', '.join(gone)}" if gone else "")
+    )
 
 
 def _bible_episodes(bible: Path | None) -> list[dict[str, Any]]:
-    if bible is None:
-        return []
-    import yaml
+    from reelgraph.text.bible import read_bible
 
-    try:
-        return list((yaml.safe_load(bible.read_text(encoding="utf-8")) or {}).get("episodes", []))
-    except (yaml.YAMLError, AttributeError) as error:
-        raise StageError(f"{bible.name}: is no bible ({error}); expected YAML or JSON with 'episodes'") from error
+    whole = {} if bible is None else read_bible(bible)
+    episodes = (whole.get("episodes") or []) if isinstance(whole, dict) else None
+    if not isinstance(episodes, list) or any(not isinstance(one, dict) or {"id", "title"} - {*one} for one in episodes):
+        raise StageError(f"{bible.name}: is no bible; expected 'episodes' in YAML or JSON, each with 'id' and 'title'")
+    return episodes
 
 
 @command.command()
@@ -112,7 +114,7 @@ def validate(file: Path | None) -> None:
     from reelgraph.manifest.document import read_manifest
 
     place = _paths(file)[0]
-    print(f"{place}: {len(read_manifest(place)['episodes'])} masters, valid")
+    print(f"{place}: {counted(len(read_manifest(place)['episodes']), 'master')}, valid")
 
 
 @command.command()
@@ -126,7 +128,6 @@ def ingest(folder: Path, file: Path | None) -> None:
 
     Example: reel manifest ingest /masters
     """
-    from reelgraph.graph.words import agree
     from reelgraph.manifest import store
     from reelgraph.manifest.document import read_manifest
     from reelgraph.manifest.hashes import Hashes
