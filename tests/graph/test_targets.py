@@ -57,6 +57,20 @@ def test_what_reelgraph_says_of_a_target_stands_alone(checkout: Path) -> None:
     assert said.count("\n") == 0
 
 
+def test_a_file_that_a_pipeline_names_and_git_does_not_know_is_told(checkout: Path) -> None:
+    path = as_repository(checkout) / "nix/pipelines/smoke.nix"
+    path.write_text(path.read_text().replace("segments = 3;", "segments = import ./three.nix;"))
+    said, status = refused(checkout, "smoke.checkpoint")
+    assert (status, said) == (
+        3,
+        ".#smoke.checkpoint: nix/pipelines/three.nix is not there; write it, or mend the line that names it",
+    )
+    (checkout / "nix/pipelines/three.nix").write_text("3")
+    said, status = refused(checkout, "smoke.checkpoint")
+    told = "git does not know nix/pipelines/three.nix; run: git add nix/pipelines/three.nix"
+    assert (status, said) == (3, f".#smoke.checkpoint: {told}")
+
+
 def test_a_mistake_in_nix_is_told_in_the_words_of_nix(checkout: Path) -> None:
     path = checkout / "nix/pipelines/smoke.nix"
     path.write_text(path.read_text().replace("segments = 3;", "segments = three;"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from reelgraph.graph.refusals import own_sentence
+from reelgraph.graph.refusals import own_sentence, refusal
 
 STORE = "/nix/store/5w6107mr25srfhm9a45hwvb4m5nba4c7"
 # As Nix 2.8 to 2.26, and 2.34, end the log of a failed build; it shortens names before the first number.
@@ -19,6 +21,21 @@ def test_the_episode_and_the_file_are_named(ending: str) -> None:
     log = "reel-iiw> reelgraph: shots: xx1lcn699n24dpc492cwiryncjw25966-iiw-105.json: corrects another master\n"
     said = "iiw-105/shots: iiw-105.json: corrects another master"
     assert own_sentence(log + ending + log.replace("reel-iiw>", ">")) == said
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        f"error: getting status of '{STORE}-source/nix/x.nix': No such file or directory\n",
+        f"error: path '{STORE}-source/nix/x.nix' does not exist\n",
+        "error: Path 'nix/x.nix' in the repository \"/a\" is not tracked by Git.\n",
+        "error: Path 'nix/x.nix' does not exist in Git repository \"/a\".\n",
+    ],
+)
+def test_a_file_that_git_does_not_know_is_named_whichever_nix_misses_it(log: str, tmp_path: Path) -> None:
+    (tmp_path / "nix").mkdir()
+    (tmp_path / "nix/x.nix").touch()
+    assert str(refusal(tmp_path, ".#a", log)) == ".#a: git does not know nix/x.nix; run: git add nix/x.nix"
 
 
 def test_what_no_stage_said_is_told_as_it_is() -> None:

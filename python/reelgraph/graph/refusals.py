@@ -20,6 +20,13 @@ _ABOUT_LOCK = (
 )
 
 
+# As Nix 2.8 and 2.26, and 2.34 in two ways, say that a flake lacks a file which its own files name.
+_NO_FILE = re.compile(
+    r"error: (?:getting status of|path) '/nix/store/\w{32}-source/([^']+)'(?:: No such file| does not exist)"
+    r"|Path '([^']+)' (?:in the repository|does not exist in Git repository)"
+)
+
+
 class NoSuchTarget(StageError):
     """A target that is not there; ``like`` are names that are nearly its, as Nix lists them, or ""."""
 
@@ -46,6 +53,11 @@ def refusal(root: Path, installable: str, log: str) -> StageError | None:
         else:
             hint = "try wan22-smoke, smoke or smoke.checkpoint"
         return NoSuchTarget(f"there is no target '{target}'{where}; {hint}", like)
+    if found := _NO_FILE.search(log):
+        file = found.group(1) or found.group(2)
+        if not (root / file).exists():
+            return StageError(f"{installable}: {file} is not there; write it, or mend the line that names it", status=3)
+        return StageError(f"{installable}: git does not know {file}; run: git add {file}", status=3)
     said = own_sentence(log)
     return StageError(said, status=3) if said != log else None
 
