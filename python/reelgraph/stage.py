@@ -70,7 +70,7 @@ class Stage:
             else:
                 self._run_by_hand(inputs, parameters, output)
         except StageError as error:
-            print(f"reelgraph: {self.name}: {error}", file=sys.stderr, flush=True)
+            print(f"reelgraph: {Progress.about}{self.name}: {error}", file=sys.stderr, flush=True)
             raise SystemExit(error.status) from error
 
     def _run_in_derivation(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,10 @@ def test_what_a_stage_says_in_a_derivation_begins_with_the_episode_and_by_hand_w
     stage._run_in_derivation()
     said = [line.split(" ")[0] for line in capsys.readouterr().err.splitlines()]
     assert said == ["iiw-101/plans:", "iiw-101/segment-plan:"]
+    shutil.rmtree(tmp_path / "built")
+    with pytest.raises(SystemExit):
+        FAILING._command((), None, None, derivation=True)
+    assert capsys.readouterr().err == "reelgraph: iiw-101/segment-plan: plan: is half done; finish it\n"
 
 
 @pytest.mark.parametrize(

@@ -74,19 +74,12 @@ def unknown_to_git(root: Path) -> list[str]:
 def own_sentence(log: str) -> str:
     """Return what Reelgraph's own code said in a log of Nix, a line each, or the log if that is not why it failed.
 
-    A stage knows neither whose stage it is nor a file's name but for that in the store. The line has both as people
-    know them, ``iiw-101/shots: iiw-101.json: …``.
+    A stage knows a file's name only as it is in the store; the line has it as people know it,
+    ``iiw-101/shots: iiw-101.json: …``.
     """
     # At the end of a log Nix repeats its last lines.
     said = dict.fromkeys(re.findall(r"reelgraph: (.+)", log))
-    return "\n".join(_as_people_know_it(line, log) for line in said) or log
-
-
-def _as_people_know_it(line: str, log: str) -> str:
-    line = re.sub(r"\b[0-9a-z]{32}-(?=[\w.])", "", line)
-    stage = re.escape(line.partition(": ")[0])
-    failed = re.search(rf"(?:builder for|Cannot build) '/nix/store/\w{{32}}-reel-(\S+)-{stage}\.drv'", log)
-    return f"{failed.group(1)}/{line}" if failed else line
+    return "\n".join(re.sub(r"\b[0-9a-z]{32}-(?=[\w.])", "", line) for line in said) or log
 
 
 def is_about_lock(line: str) -> bool:
