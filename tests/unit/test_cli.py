@@ -92,6 +92,7 @@ def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.Monkey
         (["plan", "smoke", "--price", "nan"], "reel: --price nan: is no amount; give one such as 1.84"),
         (["plan", "smoke", "--step-seconds", "-1"], "Invalid value for '--step-seconds'"),
         (["graph", "smoke", "--store", "/nowhere"], "Directory '/nowhere' does not exist."),
+        (["manifest", "guard", "/nowhere"], "Path '/nowhere' does not exist."),
         (["task", "train:step1-clips", "--json"], "reel: --json goes with --dry-run, or with the list"),
     ],
 )

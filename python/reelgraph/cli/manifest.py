@@ -229,7 +229,7 @@ def forget(episode: str, dry_run: bool, as_json: bool) -> None:
 
 @command.command()
 @click.option("--install", is_flag=True, help="Make git ask this before every commit.")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
 def guard(install: bool, files: tuple[Path, ...]) -> None:
     """Refuse media among FILES, by default those that the next commit would hold. Exit status 1 if there are any.
 
