@@ -105,7 +105,7 @@ builtins.mapAttrs (_: complete) {
     inputs = { inherit lease; };
     run = [ [ "builder" "register" "{lease}" ] ];
     needs = [ "network" ];
-    answers = [ "no CUDA builder is registered" "needs a (CUDA )?builder" ];
+    answers = [ "no CUDA builder is registered" "needs? a (CUDA )?builder" ];
   };
   "builder:local:unregister-remote" = {
     description = "Take the builder out of this user's Nix configuration.";

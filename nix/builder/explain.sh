@@ -14,11 +14,11 @@ explain_builders() {
   [ "$builders" ] || builders=$(nix config show 2>/dev/null | sed -n 's/^builders = //p')
   # What Nix names where nobody set anything.
   [ "$builders" != @/etc/nix/machines ] || [ -s /etc/nix/machines ] || builders=""
-  more=""
-  [ $# = 1 ] || more=" and $(($# - 1)) more"
+  waits="${1%.drv} waits" needs="${1%.drv} needs"
+  [ $# = 1 ] || waits="${1%.drv} and $(($# - 1)) more wait" needs="${1%.drv} and $(($# - 1)) more need"
   if [ "$builders" ]; then
-    say "stage ${1%.drv}$more waits for a CUDA builder; ./nixw run .#reel -- builder explain TARGET says what is wrong with yours"
+    say "stage $waits for a CUDA builder; ./nixw run .#reel -- builder explain TARGET says what is wrong with yours"
   else
-    say "stage ${1%.drv}$more needs a CUDA builder and none is registered: rent one or register your own, see docs/builder.md, then run the same command again"
+    say "stage $needs a CUDA builder and none is registered: rent one or register your own, see docs/builder.md, then run the same command again"
   fi
 }

@@ -7,14 +7,19 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 Item = TypeVar("Item")
 INTERVAL_SECONDS = 5.0
 
 
 class Progress:
-    """A counter that a background thread prints, so that a long step inside one item still shows life."""
+    """A counter that a background thread prints, so that a long step inside one item still shows life.
+
+    ``about`` begins every line: Nix's own prefix ends before an episode's number, and stages run beside each other.
+    """
+
+    about: ClassVar[str] = ""
 
     def __init__(self, what: str, total: int, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
@@ -30,7 +35,7 @@ class Progress:
         elapsed = time.monotonic() - self._start
         rate = self.done / elapsed if elapsed > 0 else 0.0
         to_go = f"{(self.total - self.done) / rate:.0f} s to go" if rate > 0 else f"{elapsed:.0f} s so far"
-        return f"{self.what}: {self.done}/{self.total} {self.unit}s, {rate:.1f}/s, {to_go}"
+        return f"{self.about}{self.what}: {self.done}/{self.total} {self.unit}s, {rate:.1f}/s, {to_go}"
 
 
 @contextmanager

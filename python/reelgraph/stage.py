@@ -23,6 +23,7 @@ import click
 from reelgraph.determinism import restart_in_fixed_environment, stop_clock
 from reelgraph.errors import StageError
 from reelgraph.files import content_hash, read_json, tree_files, write_json
+from reelgraph.progress import Progress
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -69,7 +70,7 @@ class Stage:
             else:
                 self._run_by_hand(inputs, parameters, output)
         except StageError as error:
-            print(f"reelgraph: {self.name}: {error}", file=sys.stderr, flush=True)
+            print(f"reelgraph: {Progress.about}{self.name}: {error}", file=sys.stderr, flush=True)
             raise SystemExit(error.status) from error
 
     def _run_in_derivation(self) -> None:
@@ -77,6 +78,7 @@ class Stage:
         attributes = read_json(Path(os.environ["NIX_BUILD_TOP"]) / ".attrs.json")
         output = Path(attributes["outputs"]["out"])
         output.mkdir(parents=True)
+        Progress.about = f"{attributes['name'].removeprefix('reel-').removesuffix(f'-{self.name}')}/"
         self.execute(attributes["inputs"], attributes["parameters"], output)
 
     def _run_by_hand(self, inputs: tuple[str, ...], parameters: Path | None, output: Path) -> None:
@@ -112,7 +114,7 @@ class Stage:
             },
         )
         validate(read_json(output / "stage.json"), "stage", "stage.json")
-        print(f"{self.name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+        print(f"{Progress.about}{self.name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
 
     def _bind_inputs(self, inputs: Mapping[str, Any]) -> Any:
         hints = get_type_hints(self.inputs)

@@ -57,12 +57,52 @@ def test_what_reelgraph_says_of_a_target_stands_alone(checkout: Path) -> None:
     assert said.count("\n") == 0
 
 
+def test_a_file_that_a_pipeline_names_and_git_does_not_know_is_told(checkout: Path) -> None:
+    path = as_repository(checkout) / "nix/pipelines/smoke.nix"
+    path.write_text(path.read_text().replace("segments = 3;", "segments = import ./three.nix;"))
+    said, status = refused(checkout, "smoke.checkpoint")
+    assert (status, said) == (
+        3,
+        ".#smoke.checkpoint: nix/pipelines/three.nix is not there; write it, or mend the line that names it",
+    )
+    (checkout / "nix/pipelines/three.nix").write_text("3")
+    said, status = refused(checkout, "smoke.checkpoint")
+    told = "git does not know nix/pipelines/three.nix; run: git add nix/pipelines/three.nix"
+    assert (status, said) == (3, f".#smoke.checkpoint: {told}")
+
+
 def test_a_mistake_in_nix_is_told_in_the_words_of_nix(checkout: Path) -> None:
     path = checkout / "nix/pipelines/smoke.nix"
     path.write_text(path.read_text().replace("segments = 3;", "segments = three;"))
     said, status = refused(checkout, "smoke", f"path:{checkout}")
     assert said.splitlines()[0] == f"path:{checkout}#smoke: cannot be evaluated" and status == 1
     assert "undefined variable 'three'" in said and "not writing" not in said
+
+
+def test_a_shallow_clone_evaluates_the_revisions_that_it_has_and_says_how_to_get_others(
+    checkout: Path, tmp_path: Path
+) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    as_repository(checkout)
+    for message in ("first", "second", "third"):
+        (checkout / "README.md").write_text(message)
+        subprocess.run(["git", *identity, "commit", "--quiet", "--all", "-m", message], cwd=checkout, check=True)
+    clone = tmp_path / "shallow"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "2", f"file://{checkout}", clone], check=True)
+    graph = load_graph(Checkout(clone), "smoke.bible", Checkout(clone).flake_at("HEAD~1"))
+    assert "smoke/bible" in graph.stages
+    with pytest.raises(StageError) as caught:
+        Checkout(clone).flake_at("HEAD~2")
+    assert caught.value.status == 3
+    assert str(caught.value) == (
+        f"git knows no revision 'HEAD~2' in {clone}, and it is no path either; this clone is shallow: fetch its older "
+        "revisions with git fetch --unshallow"
+    )
+
+
+def test_an_unpacked_archive_has_no_revisions(checkout: Path) -> None:
+    with pytest.raises(StageError, match=r"^/.*: is no git checkout; clone the project to compare revisions$"):
+        Checkout(checkout).flake_at("HEAD")
 
 
 def test_an_earlier_revision_that_is_not_there_is_named(checkout: Path) -> None:

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from evaluation import ROOT, evaluate
+from made_manifest import episode, put_manifest
 
 from reelgraph.cli.main import main
 from reelgraph.graph.evaluate import Checkout
@@ -135,6 +137,7 @@ def test_every_command_of_the_list_is_one_of_reel(tasks: dict[str, Task]) -> Non
     ("sentence", "task"),
     [
         ("smoke/wan22-train needs a builder with a GPU, and none is registered", "builder:local:register-remote"),
+        ("a/wan22-train and 6 more need a builder with a GPU, and none is registered", "builder:local:register-remote"),
         ("no CUDA builder is registered: rent one", "builder:local:register-remote"),
         ("gpu-1 is not installed yet; run 'reel builder install'", "builder:server:install"),
         ("the journal has no open lease", "builder:server:order:execute-cheapest"),
@@ -231,7 +234,7 @@ def test_only_leaves_out_those_before(listed: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["a:third"], 2, "there is no task 'a:third'"),
+        (["c"], 2, "there is no task 'c'; all of them: reel task\n"),
         (["a"], 2, "there is no task 'a'; did you mean a:first, a:second?"),
         (["a:second"], 2, "a:second: give who (whom to ask): --input who="),
         (["a:first", "--input", "x=1"], 2, "a:first: has no input 'x'; there is none"),
@@ -262,7 +265,7 @@ def test_a_gpu_stage_without_a_builder_stops_before_anything_runs(checkout: Path
     finished = task_command(checkout, "train:step5-wan22-train", "--only")
     assert finished.returncode == 3
     assert (
-        "needs a builder with a GPU, and none is registered; run: reel task builder:local:register-remote"
+        "and 1 more need a builder with a GPU, and none is registered; run: reel task builder:local:register-remote"
         in finished.stderr
     )
 
@@ -276,6 +279,17 @@ def test_each_task_of_a_pipeline_has_its_own_stages_whatever_was_asked_before(ch
 def test_a_stage_that_a_pipeline_lacks_is_named() -> None:
     finished = task_command(ROOT, "train:step1-variants", "--input", "pipeline=nowhere", "--only")
     assert finished.returncode == 3 and "there is no pipeline 'nowhere'" in finished.stderr
+
+
+def test_a_master_that_is_only_compared_is_built_with_what_compares_it(
+    checkout: Path, made_up_work: dict[str, Any]
+) -> None:
+    put_manifest(checkout, made_up_work, [episode(101), episode(101, "fr")])
+    finished = task_command(checkout, "train:step1-variants", "--only", "--dry-run", "--json")
+    assert finished.returncode == 0, finished.stderr
+    (step,) = json.loads(finished.stdout)["steps"]
+    assert "building 3 of 3 stages" in step["why"] and "iiw-101-fr/fingerprints" in step["why"]
+    assert step["commands"][0][4:] == [".#iiw.episodes.iiw-101.fingerprints", ".#iiw.variants"]
 
 
 def test_a_manifest_that_git_does_not_know_is_named(checkout: Path) -> None:

@@ -270,7 +270,7 @@ def test_nix_releases_apart_are_named(user: User, builder: LoopbackBuilder, newe
 
 def test_without_any_builder_a_gpu_target_says_what_to_do(user: User) -> None:
     said = sentence(user.reel("build", ".#chain.fourth"))
-    assert "stage second-gpu-link and 1 more needs a CUDA builder and none is registered" in said
+    assert "stage second-gpu-link and 1 more need a CUDA builder and none is registered" in said
     assert "docs/builder.md" in said
     assert sentence(user.reel("explain", ".#chain.fourth")) == said
 
@@ -280,7 +280,7 @@ def test_plain_nixw_says_it_too(user: User, monkeypatch: pytest.MonkeyPatch) -> 
     finished = nixw("build", "--no-link", ".#chain.fourth", cwd=user.checkout)
     assert finished.status == 1
     last = finished.log.splitlines()[-1]
-    assert "gpu-link and 1 more needs a CUDA builder and none is registered" in last and "docs/builder.md" in last
+    assert "gpu-link and 1 more need a CUDA builder and none is registered" in last and "docs/builder.md" in last
 
 
 def test_a_failure_that_is_no_builders_fault_is_left_to_nix(user: User) -> None:

@@ -21,7 +21,7 @@ SHARED = [f"smoke-ltx2.episodes.{EPISODE}.{stage}" for stage in ("master", "sour
 SHARED += [f"smoke-ltx2.episodes.{EPISODE}.transcript-base", "smoke-ltx2.bible"]
 ENVIRONMENTS = [f"lib.x86_64-linux.python.environments.{name}" for name in ("ltx2", "media", "report", "runner")]
 ENVIRONMENTS += [f"lib.x86_64-linux.python.environments.{name}" for name in ("train", "vlm", "asr")]
-SIGN = "> ltx2-train segment 1, step "
+SIGN = "/ltx2-train segment 1, step "
 
 
 @pytest.fixture(scope="module")

@@ -143,6 +143,27 @@ def test_masters_become_clips_and_are_forgotten(licensed: Licensed) -> None:
     assert (status, "the store holds nothing of it" in said) == (1, True), said
 
 
+def test_a_file_whose_master_the_store_has_is_verified_too(licensed: Licensed) -> None:
+    assert licensed.reel("build", licensed.masters)[0] == 0
+    assert licensed.reel("ingest", licensed.masters)[0] == 0
+    first = next(licensed.masters.glob(f"TST_{FIRST}_*"))
+    # As a copy on another disk.
+    os.utime(first, (1, 1))
+    status, said = licensed.reel("status", licensed.masters)
+    assert (status, "its bytes are not known, run: reel manifest ingest" in said) == (1, True), said
+    status, said = licensed.reel("ingest", licensed.masters)
+    assert (status, "0 added, 2 were there" in said) == (0, True), said
+    assert licensed.reel("status", licensed.masters)[0] == 0
+    with first.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"?")
+    status, said = licensed.reel("ingest", licensed.masters)
+    assert (status, f"tst-{FIRST}: {first.name}: SHA-256 is" in said) == (1, True), said
+    assert "0 added, 1 was there" in said and "1 of the masters cannot be used as it is" in said
+    first.unlink()
+    assert licensed.reel("ingest", licensed.masters)[0] == 0
+
+
 def test_a_master_in_another_language_is_compared_and_not_trained_on(licensed: Licensed) -> None:
     shots = [("moving", 60), ("moving", 50)]
     write_film(licensed.masters / f"TST_{FIRST}_Cercles_FR.mkv", shots, size=(832, 480))

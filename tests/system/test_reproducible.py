@@ -49,7 +49,7 @@ def killed_and_resumed(
     store = tmp_path_factory.mktemp("store")
     copied = nixw("copy", "--no-check-sigs", "--to", str(store), *environments())
     assert copied.status == 0, copied.log
-    log = build_and_kill(store, newer_nix, "> wan22-train segment 1, step ")
+    log = build_and_kill(store, newer_nix, "/wan22-train segment 1, step ")
     assert "wan22-train segment 1, step" in log.splitlines()[-1], log[-3000:]
     yield store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
     subprocess.run(["chmod", "-R", "u+w", store], check=True)

@@ -93,7 +93,7 @@ class MadeStore:
             base = drv.removeprefix("/nix/store/")
             log = self.root / "nix/var/log/nix/drvs" / base[:2] / f"{base[2:]}.bz2"
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_bytes(bz2.compress(f"{name.split('/')[1]}: done in {seconds} s\n".encode()))
+            log.write_bytes(bz2.compress(f"{name}: done in {seconds} s\n".encode()))
         return output
 
     def collect(self, name: str) -> None:

@@ -68,7 +68,14 @@ def test_what_was_nearly_typed_is_named_on_stderr(words: list[str], meant: str) 
     assert words[-1] in finished.stderr and f"Did you mean '{meant}'?" in finished.stderr
 
 
-@pytest.mark.parametrize(("path", "said"), [("/dev/full", "No space left on device"), ("/sys/reel", "/sys/reel: ")])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/dev/full", "No space left on device"),
+        ("/sys/reel", "/sys/reel: "),
+        ("/dev/null/x", "/dev/null/x: Not a directory"),
+    ],
+)
 def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch, path: str, said: str) -> None:
     command = click.Command("plan", callback=lambda: Path(path).write_text("it"))
     monkeypatch.setattr(main, "get_command", lambda context, name: command)
@@ -85,6 +92,7 @@ def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.Monkey
         (["plan", "smoke", "--price", "nan"], "reel: --price nan: is no amount; give one such as 1.84"),
         (["plan", "smoke", "--step-seconds", "-1"], "Invalid value for '--step-seconds'"),
         (["graph", "smoke", "--store", "/nowhere"], "Directory '/nowhere' does not exist."),
+        (["manifest", "guard", "/nowhere"], "Path '/nowhere' does not exist."),
         (["task", "train:step1-clips", "--json"], "reel: --json goes with --dry-run, or with the list"),
     ],
 )
@@ -94,6 +102,30 @@ def test_an_option_that_cannot_be_meant_is_refused(
     monkeypatch.chdir(ROOT)
     finished = CliRunner().invoke(main, words)
     assert (finished.exit_code, finished.stdout) == (2, "") and said in finished.stderr
+
+
+def test_an_audit_begins_with_the_folder_of_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def audited(*given: object) -> None:
+        raise AssertionError("a second build whose report would be lost")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("reelgraph.audit.audit.run_audit", audited)
+    finished = CliRunner().invoke(main, ["audit", "smoke.bible", "-o", "/dev/null/x"])
+    assert (finished.exit_code, finished.stderr) == (3, "reel: /dev/null/x: Not a directory\n")
+
+
+def test_a_builders_target_is_named_as_everywhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("reelgraph.builder.offload.explain", lambda named, builders: asked.extend(named))
+    assert (
+        CliRunner().invoke(main, ["builder", "explain", "smoke.checkpoint", ".#smoke", "/nix/store/a"]).exit_code == 0
+    )
+    assert asked == [".#smoke.checkpoint", ".#smoke", "/nix/store/a"]
+
+
+def test_one_character_is_counted_as_one() -> None:
+    finished = CliRunner().invoke(main, ["bible", "check", str(ROOT / "materials/smoke/bible.yaml")])
+    assert finished.output == "1 character, 3 villains, 4 places, 3 gadgets, 1 episode\n"
 
 
 def test_an_interruption_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

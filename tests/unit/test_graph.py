@@ -16,7 +16,7 @@ from reelgraph.graph.evaluate import find_checkout, load_graph
 from reelgraph.graph.layout import make_layout
 from reelgraph.graph.picture import make_picture
 from reelgraph.graph.plan import Plan, make_plan
-from reelgraph.graph.words import byte_count, shorten, some
+from reelgraph.graph.words import agree, byte_count, shorten, some
 from reelgraph.stage import validate
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -161,3 +161,9 @@ def test_sizes_are_short(size: int, text: str) -> None:
 def test_long_names_lose_their_middle() -> None:
     assert shorten("moviepy-2.2.1.tar.gz", 12) == "moviepy…r.gz"
     assert some(["a", "b", "c"], 2) == "a, b and 1 more"
+
+
+def test_one_needs_and_several_need() -> None:
+    assert [agree(number, verb) for verb in ("needs", "is", "was") for number in (1, 2)] == (
+        ["needs", "need", "is", "are", "was", "were"]
+    )

@@ -146,6 +146,18 @@ def test_titles_find_their_episode_of_the_bible(checkout: Path, masters: Path) -
     assert reel("build", masters, "--bible", bible)[0] == 0
     assert [episode["bible_episode"] for episode in manifest(checkout)["episodes"]] == ["7", None, None]
     assert bible_episode("Rain", []) is None
+    # A bible may be a folder of files.
+    (checkout / "bible").mkdir()
+    bible.rename(checkout / "bible/episodes.yaml")
+    assert reel("build", masters, "--bible", bible.parent / "bible")[0] == 0
+    assert [episode["bible_episode"] for episode in manifest(checkout)["episodes"]] == ["7", None, None]
+
+
+@pytest.mark.parametrize("text", ["hi", "episodes: 7", "episodes: [7]", "episodes:\n- title: the hat"])
+def test_what_is_no_bible_is_named(checkout: Path, masters: Path, text: str) -> None:
+    (checkout / "bible.yaml").write_text(text)
+    status, said = reel("build", masters, "--bible", checkout / "bible.yaml")
+    assert (status, said.count("bible.yaml: is no bible; expected")) == (1, 1), said
 
 
 @pytest.mark.parametrize(
@@ -353,6 +365,9 @@ def test_what_recurs_is_kept_in_one_episode_that_is_trained_on(checkout: Path, m
     before = {file.name: file.read_bytes() for file in cuts.iterdir()}
     assert reel("keep-once", result)[0] == 0
     assert {file.name: file.read_bytes() for file in cuts.iterdir()} == before
+
+    write_json(result, compared(sha256, (("iiw-101", 0, 10), ("iiw-101-fr", 0, 11))))
+    assert reel("keep-once", result) == (0, "no opening or ending recurs in what is trained on\n")
 
     write_json(result, compared({**sha256, "iiw-102": "0" * 64}, opening))
     status, said = reel("keep-once", result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from reelgraph.errors import StageError
 from reelgraph.files import content_hash, write_json
+from reelgraph.progress import Progress, track
 from reelgraph.stage import Stage, canonical_numbers, validate
 
 
@@ -38,6 +40,11 @@ def fail(inputs: Inputs, parameters: Parameters, out: Path) -> None:
     """Write half of an output and fail."""
     (out / "half").write_text("half")
     raise StageError("plan: is half done; finish it")
+
+
+def count(inputs: Inputs, parameters: Parameters, out: Path) -> None:
+    """Count to one."""
+    assert list(track(["one"], "plans", 1, "plan")) == ["one"]
 
 
 # segment-plan's schema is a small real one.
@@ -73,6 +80,30 @@ def test_stage_json_names_parameters_inputs_and_files(plan: Path) -> None:
     assert written["parameters"] == {"segment": 2}
     assert written["inputs"] == {"plan": content_hash(plan)}
     assert list(written["files"]) == ["given.json"]
+
+
+def test_what_a_stage_says_in_a_derivation_begins_with_the_episode_and_by_hand_with_the_stage(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = Stage(name="segment-plan", inputs=Inputs, parameters=Parameters, outputs={}, run=count)
+    by_hand(stage, plan, {"segment": 0})
+    assert [line.split(" ")[0] for line in capsys.readouterr().err.splitlines()] == ["plans:", "segment-plan:"]
+    attributes = {
+        "name": "reel-iiw-101-segment-plan",
+        "outputs": {"out": str(tmp_path / "built")},
+        "inputs": {"plan": str(plan)},
+        "parameters": {"segment": 0},
+    }
+    (tmp_path / ".attrs.json").write_text(json.dumps(attributes))
+    monkeypatch.setenv("NIX_BUILD_TOP", str(tmp_path))
+    monkeypatch.setattr(Progress, "about", "")
+    stage._run_in_derivation()
+    said = [line.split(" ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["iiw-101/plans:", "iiw-101/segment-plan:"]
+    shutil.rmtree(tmp_path / "built")
+    with pytest.raises(SystemExit):
+        FAILING._command((), None, None, derivation=True)
+    assert capsys.readouterr().err == "reelgraph: iiw-101/segment-plan: plan: is half done; finish it\n"
 
 
 @pytest.mark.parametrize(

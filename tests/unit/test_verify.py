@@ -291,7 +291,9 @@ def test_a_minisign_signature_is_good_by_its_key_only(
 def test_what_is_no_checkpoint_statement_or_key_is_named(release: Path, made: MadeStore, tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"bom\.cdx\.json: is no safetensors file"):
         verify(release / BOM, None, None, made.store)
-    with pytest.raises(StageError, match=r"nowhere\.json: no such statement; name it with --statement"):
+    with pytest.raises(
+        StageError, match=r"nowhere\.json: no such statement; name it with --statement, or make a release"
+    ):
         verify(release / LORA, tmp_path / "nowhere.json", None, made.store)
     with pytest.raises(StageError, match=r"bom\.cdx\.json: "):
         verify(release / LORA, release / BOM, None, made.store)

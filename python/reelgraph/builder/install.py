@@ -38,14 +38,14 @@ NIXOS_ANYWHERE = "nix run github:nix-community/nixos-anywhere/bad98b0685cf47eaea
 def write_flake(folder: Path, checkout: Path, machine: Machine) -> None:
     """Write the machine's own flake: this checkout's module and what is known of the machine."""
     write_json(folder / "machine.json", asdict(machine))
-    # Through git only what is tracked gets into the store.
-    scheme = "git+file://" if (checkout / ".git").exists() else "path:"
+    # Through git only what is tracked gets into the store; a shallow clone is refused unless the reference allows it.
+    url = f"git+file://{checkout}?shallow=1" if (checkout / ".git").exists() else f"path:{checkout}"
     text = (
         '{\n  inputs.reelgraph.url = "@checkout@";\n  outputs =\n    { reelgraph, ... }:\n    {\n'
         "      nixosConfigurations.cuda-builder = reelgraph.lib.x86_64-linux.cudaBuilder (\n"
         "        builtins.fromJSON (builtins.readFile ./machine.json)\n      );\n    };\n}\n"
     )
-    (folder / "flake.nix").write_text(text.replace("@checkout@", f"{scheme}{checkout}"), encoding="utf-8")
+    (folder / "flake.nix").write_text(text.replace("@checkout@", url), encoding="utf-8")
 
 
 def run_with_deadline(command: Sequence[str], deadline: Deadline, what: str) -> None:

@@ -13,6 +13,7 @@ from reelgraph.builder.machines import Builder, check_version
 from reelgraph.builder.nix import Finished, Needed, Plan, last_line, nix_version, nixw, plan
 from reelgraph.builder.ssh import BuilderError, ask_daemon
 from reelgraph.errors import StageError
+from reelgraph.graph.words import agree, some
 
 HELP = "rent one or register your own, see docs/builder.md"
 
@@ -28,12 +29,11 @@ def explain(installables: Sequence[str], builders: Iterable[Builder], log: str =
     waiting = gpu_stages(installables)
     if not waiting:
         return None
-    stages = f"stage {waiting[0].name.removeprefix('reel-')}"
-    if len(waiting) > 1:
-        stages += f" and {len(waiting) - 1} more"
+    stages = f"stage {some([stage.name.removeprefix('reel-') for stage in waiting], 1)}"
     builders = list(builders)
     if not builders:
-        return f"{stages} needs a CUDA builder and none is registered: {HELP}, then run the same command again"
+        stages += f" {agree(len(waiting), 'needs')}"
+        return f"{stages} a CUDA builder and none is registered: {HELP}, then run the same command again"
     problems, daemons = [], []
     for builder in builders:
         try:
@@ -45,8 +45,8 @@ def explain(installables: Sequence[str], builders: Iterable[Builder], log: str =
         problems.insert(0, said)
     if problems:
         return (
-            f"{stages} was not built: {'; '.join(problems)}. What is finished is kept; the same command goes on from "
-            "there"
+            f"{stages} {agree(len(waiting), 'was')} not built: {'; '.join(problems)}. What is finished is kept; "
+            "the same command goes on from there"
         )
     return None
 

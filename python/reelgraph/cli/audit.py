@@ -64,9 +64,12 @@ def command(
         work=work and work.resolve(),
         keep=keep,
     )
-    audit = run_audit(find_checkout(), target, options)
+    checkout = find_checkout()
     if output:
+        # Before the work, so that it is not lost where the folder cannot be made.
         output.mkdir(parents=True, exist_ok=True)
+    audit = run_audit(checkout, target, options)
+    if output:
         (output / "audit.html").write_text(audit_html(audit), encoding="utf-8")
         (output / "audit.json").write_text(json.dumps(audit_json(audit), indent=2) + "\n", encoding="utf-8")
     print(json.dumps(audit_json(audit), indent=2) if as_json else "\n".join(audit_lines(audit)))

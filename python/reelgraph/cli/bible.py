@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from reelgraph.cli import Group
+from reelgraph.graph.words import counted
 from reelgraph.stage import validate
 from reelgraph.text.bible import LISTS, check_bible, complete, read_bible
 from reelgraph.words.old_bible import import_bible
@@ -37,7 +38,11 @@ def check(bible: Path, as_json: bool) -> None:
     validate(whole, "bible", bible.name)
     check_bible(whole)
     counts = {name: len(whole[name]) for name in LISTS}
-    print(json.dumps(counts) if as_json else ", ".join(f"{count} {name}" for name, count in counts.items()))
+    print(
+        json.dumps(counts)
+        if as_json
+        else ", ".join(counted(count, name.removesuffix("s")) for name, count in counts.items())
+    )
 
 
 @command.command(name="import")

@@ -23,8 +23,7 @@ def command(target: str, output: Path | None, as_json: bool, plain: bool, store:
     """Draw the stages that TARGET needs, coloured by what is built and what is not.
 
     Columns are the runbook's steps, bands are episodes and the dataset; many episodes alike are folded into one band.
-    In
-    HTML, pointing at a stage shows what it needs and what needs it. Without -o the SVG goes to standard output.
+    In HTML, pointing at a stage shows what it needs and what needs it. Without -o the SVG goes to standard output.
 
     Example: reel graph wan22-smoke -o graph.html
     """
@@ -42,6 +41,7 @@ def command(target: str, output: Path | None, as_json: bool, plain: bool, store:
     else:
         text = draw_html(plan) if form == ".html" else draw_svg(plan, plain)
     if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
     else:
         print(text, end="")

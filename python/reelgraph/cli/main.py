@@ -13,7 +13,18 @@ from reelgraph.cli import Group
 from reelgraph.errors import StageError
 
 # What a file system says no to; another error of the system's is a mistake of ours, and shows where.
-_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
+_NOT_OURS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    # A file where the user names a folder.
+    errno.EEXIST,
+    errno.ENOTDIR,
+)
 
 
 class Commands(Group):

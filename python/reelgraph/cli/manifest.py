@@ -11,6 +11,7 @@ import click
 
 from reelgraph.cli import Group
 from reelgraph.errors import StageError
+from reelgraph.graph.words import agree, counted
 
 MEGABYTE = 1_000_000
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -41,7 +42,8 @@ def _refuse(sentences: list[str]) -> None:
     for sentence in sentences:
         print(f"reel: {sentence}", file=sys.stderr)
     if sentences:
-        raise StageError(f"{len(sentences)} of the masters cannot be used as they are; see above")
+        are = "it is" if len(sentences) == 1 else "they are"
+        raise StageError(f"{len(sentences)} of the masters cannot be used as {are}; see above")
 
 
 @command.command()
@@ -87,18 +89,19 @@ def build(folder: Path, bible: Path | None, patterns: Path | None, leave_out: bo
     for sentence in built.refused:
         print(f"reel: left out: {sentence}", file=sys.stderr)
     gone = sorted({episode["id"] for episode in before["episodes"]} - known)
-    print(f"{place}: {len(built.episodes)} masters" + (f"; no longer there: {', '.join(gone)}" if gone else ""))
+    print(
+        f"{place}: {counted(len(built.episodes), 'master')}" + (f"; no longer there: {', '.join(gone)}" if gone else "")
+    )
 
 
 def _bible_episodes(bible: Path | None) -> list[dict[str, Any]]:
-    if bible is None:
-        return []
-    import yaml
+    from reelgraph.text.bible import read_bible
 
-    try:
-        return list((yaml.safe_load(bible.read_text(encoding="utf-8")) or {}).get("episodes", []))
-    except (yaml.YAMLError, AttributeError) as error:
-        raise StageError(f"{bible.name}: is no bible ({error}); expected YAML or JSON with 'episodes'") from error
+    whole = {} if bible is None else read_bible(bible)
+    episodes = (whole.get("episodes") or []) if isinstance(whole, dict) else None
+    if not isinstance(episodes, list) or any(not isinstance(one, dict) or {"id", "title"} - {*one} for one in episodes):
+        raise StageError(f"{bible.name}: is no bible; expected 'episodes' in YAML or JSON, each with 'id' and 'title'")
+    return episodes
 
 
 @command.command()
@@ -111,7 +114,7 @@ def validate(file: Path | None) -> None:
     from reelgraph.manifest.document import read_manifest
 
     place = _paths(file)[0]
-    print(f"{place}: {len(read_manifest(place)['episodes'])} masters, valid")
+    print(f"{place}: {counted(len(read_manifest(place)['episodes']), 'master')}, valid")
 
 
 @command.command()
@@ -119,6 +122,9 @@ def validate(file: Path | None) -> None:
 @FILE
 def ingest(folder: Path, file: Path | None) -> None:
     """Verify the masters in DIR against the manifest and add those that the store lacks.
+
+    A master that the store has may be gone from DIR; a file that is there is verified. A file whose size and time are
+    those of the last call is not read again.
 
     Example: reel manifest ingest /masters
     """
@@ -138,8 +144,9 @@ def ingest(folder: Path, file: Path | None) -> None:
             counter.done = round(done / MEGABYTE)
 
         added, refused = store.ingest(folder, episodes, Hashes(), on_bytes)
+    there = len(episodes) - added - len(refused)
+    print(f"{added} added, {there} {agree(there, 'was')} there")
     _refuse(refused)
-    print(f"{added} added, {len(episodes) - added} were there")
 
 
 @command.command()
@@ -185,7 +192,10 @@ def keep_once(variants: Path, file: Path | None) -> None:
     place = _paths(file)[0]
     found = read_json(variants / "variants.json" if variants.is_dir() else variants)
     folder = place.parents[len(MANIFEST.parts) - 1] / recurring.CUTS
-    for name, count in recurring.keep_once(found, read_manifest(place), folder).items():
+    added = recurring.keep_once(found, read_manifest(place), folder)
+    if not added:
+        print("no opening or ending recurs in what is trained on")
+    for name, count in added.items():
         print(f"{folder / name}.json: {count} added")
 
 
@@ -219,7 +229,7 @@ def forget(episode: str, dry_run: bool, as_json: bool) -> None:
 
 @command.command()
 @click.option("--install", is_flag=True, help="Make git ask this before every commit.")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
 def guard(install: bool, files: tuple[Path, ...]) -> None:
     """Refuse media among FILES, by default those that the next commit would hold. Exit status 1 if there are any.
 

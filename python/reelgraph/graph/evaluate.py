@@ -161,20 +161,28 @@ class Checkout:
 
     def git(self, *arguments: str) -> str:
         """Return what git prints, or raise a StageError with its complaint."""
-        finished = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=self.root)
+        try:
+            finished = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=self.root)
+        except FileNotFoundError as error:
+            raise StageError("git is not installed; install it and run this again", status=3) from error
+        if "not a git repository" in finished.stderr:
+            raise StageError(f"{self.root}: is no git checkout; clone the project to compare revisions", status=3)
         if finished.returncode:
             raise StageError(f"git {arguments[0]}: {finished.stderr.strip() or 'failed'}", status=2)
         return finished.stdout.strip()
 
     def flake_at(self, revision: str) -> str:
         """Return the flake reference of this checkout at a git revision."""
+        is_shallow = self.git("rev-parse", "--is-shallow-repository") == "true"
         try:
             commit = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         except StageError as error:
-            raise StageError(
-                f"git knows no revision '{revision}' in {self.root}, and it is no path either", status=2
-            ) from error
-        return f"git+file://{quote(self.git('rev-parse', '--show-toplevel'))}?rev={commit}"
+            said = f"git knows no revision '{revision}' in {self.root}, and it is no path either"
+            if is_shallow:
+                said += "; this clone is shallow: fetch its older revisions with git fetch --unshallow"
+            raise StageError(said, status=3 if is_shallow else 2) from error
+        # Else Nix refuses a shallow clone even where the revision is there.
+        return f"git+file://{quote(self.git('rev-parse', '--show-toplevel'))}?rev={commit}&shallow=1"
 
 
 def find_checkout(start: Path | None = None) -> Checkout:

@@ -51,7 +51,7 @@ def _total_lines(plan: Plan) -> Iterator[str]:
     else:
         yield f"Time, one stage after the other: {least if least == most else f'{least} to {most}'}{without}."
     if totals["nowhere"]:
-        yield f"{counted(totals['nowhere'], 'stage')} can be built nowhere: no builder offers what they need."
+        yield f"{counted(totals['nowhere'], 'stage')} can be built nowhere: no builder offers what is needed."
     remote = [stage for stage in plan.stages.values() if stage.state != State.BUILT and stage.where != LOCAL]
     if remote and plan.price is not None:
         yield f"Cost on builders at {plan.price.hourly} {plan.price.currency} an hour ({plan.price.source}): " + _cost(

@@ -20,6 +20,13 @@ _ABOUT_LOCK = (
 )
 
 
+# As Nix 2.8 and 2.26, and 2.34 in two ways, say that a flake lacks a file which its own files name.
+_NO_FILE = re.compile(
+    r"error: (?:getting status of|path) '/nix/store/\w{32}-source/([^']+)'(?:: No such file| does not exist)"
+    r"|Path '([^']+)' (?:in the repository|does not exist in Git repository)"
+)
+
+
 class NoSuchTarget(StageError):
     """A target that is not there; ``like`` are names that are nearly its, as Nix lists them, or ""."""
 
@@ -46,6 +53,11 @@ def refusal(root: Path, installable: str, log: str) -> StageError | None:
         else:
             hint = "try wan22-smoke, smoke or smoke.checkpoint"
         return NoSuchTarget(f"there is no target '{target}'{where}; {hint}", like)
+    if found := _NO_FILE.search(log):
+        file = found.group(1) or found.group(2)
+        if not (root / file).exists():
+            return StageError(f"{installable}: {file} is not there; write it, or mend the line that names it", status=3)
+        return StageError(f"{installable}: git does not know {file}; run: git add {file}", status=3)
     said = own_sentence(log)
     return StageError(said, status=3) if said != log else None
 
@@ -62,19 +74,12 @@ def unknown_to_git(root: Path) -> list[str]:
 def own_sentence(log: str) -> str:
     """Return what Reelgraph's own code said in a log of Nix, a line each, or the log if that is not why it failed.
 
-    A stage knows neither whose stage it is nor a file's name but for that in the store. The line has both as people
-    know them, ``iiw-101/shots: iiw-101.json: …``.
+    A stage knows a file's name only as it is in the store; the line has it as people know it,
+    ``iiw-101/shots: iiw-101.json: …``.
     """
     # At the end of a log Nix repeats its last lines.
     said = dict.fromkeys(re.findall(r"reelgraph: (.+)", log))
-    return "\n".join(_as_people_know_it(line, log) for line in said) or log
-
-
-def _as_people_know_it(line: str, log: str) -> str:
-    line = re.sub(r"\b[0-9a-z]{32}-(?=[\w.])", "", line)
-    stage = re.escape(line.partition(": ")[0])
-    failed = re.search(rf"(?:builder for|Cannot build) '/nix/store/\w{{32}}-reel-(\S+)-{stage}\.drv'", log)
-    return f"{failed.group(1)}/{line}" if failed else line
+    return "\n".join(re.sub(r"\b[0-9a-z]{32}-(?=[\w.])", "", line) for line in said) or log
 
 
 def is_about_lock(line: str) -> bool:

@@ -16,7 +16,7 @@ from reelgraph.errors import StageError
 from reelgraph.graph.derivation import STORE, Derivation, derivation_name, parse_file
 
 _RESOLVED = b'Derive([("out","","r:sha256","")],[],'
-_DONE = re.compile(rb"^[a-z0-9-]+: done in ([0-9.]+) s\s*$", re.MULTILINE)
+_DONE = re.compile(rb"^(?:\S+/)?[a-z0-9-]+: done in ([0-9.]+) s\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -31,3 +31,8 @@ def shorten(text: str, limit: int) -> str:
 def some(names: Sequence[str], limit: int) -> str:
     """Return ``a, b and 3 more``: at most ``limit`` names, with commas."""
     return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
+
+
+def agree(number: int, verb: str) -> str:
+    """Return the plural of ``needs``, ``is`` or ``was`` where it is of several things."""
+    return verb if number == 1 else {"needs": "need", "is": "are", "was": "were"}[verb]

@@ -77,24 +77,30 @@ def _difference(file: Path, episode: Episode, hashes: Hashes) -> str | None:
 def ingest(
     folder: Path, episodes: Iterable[Episode], hashes: Hashes, on_bytes: Callable[[int], None]
 ) -> tuple[int, list[str]]:
-    """Add the masters that the store lacks from ``folder``; return how many, and a sentence for each refused."""
+    """Verify the masters in ``folder`` and add those that the store lacks; return how many, and a sentence for each
+    refused. One that the store has may be absent from the folder.
+    """
     added, refused = 0, []
     for episode in episodes:
-        path = store_path(episode)
-        if nix.missing_paths([path]):
-            try:
-                _add(_located(folder, episode), episode, path, hashes, on_bytes)
-            except StageError as error:
-                refused.append(str(error))
+        file, path = _located(folder, episode), store_path(episode)
+        lacks = bool(nix.missing_paths([path]))
+        try:
+            if lacks or file.is_file():
+                _check(file, episode, hashes, on_bytes)
+            else:
+                on_bytes(episode["bytes"])
+            if lacks:
+                _add(file, episode, path)
+        except StageError as error:
+            refused.append(str(error))
+            if lacks:
                 continue
-            added += 1
-        else:
-            on_bytes(episode["bytes"])
+        added += lacks
         nix.keep(path, roots_folder() / episode["id"])
     return added, refused
 
 
-def _add(file: Path, episode: Episode, path: Path, hashes: Hashes, on_bytes: Callable[[int], None]) -> None:
+def _check(file: Path, episode: Episode, hashes: Hashes, on_bytes: Callable[[int], None]) -> None:
     if not file.is_file():
         raise StageError(f"{episode['id']}: {file} is not there; name the folder that holds it", status=3)
     found = hashes.read(file, on_bytes)
@@ -103,6 +109,9 @@ def _add(file: Path, episode: Episode, path: Path, hashes: Hashes, on_bytes: Cal
             f"{episode['id']}: {file.name}: SHA-256 is {found}, the manifest says {episode['sha256']}; "
             "restore the master, or build the manifest again if this is the right one"
         )
+
+
+def _add(file: Path, episode: Episode, path: Path) -> None:
     nix.check_space(path.parent, episode["bytes"], f"{episode['id']}: its master")
     with _named(file, store_name(episode)) as named:
         nix.add_file(named, path)

@@ -14,7 +14,7 @@ from reelgraph.graph.derivation import derivation_name, read_derivation
 from reelgraph.graph.evaluate import Checkout, Graph, flat_inputs, load_graph, write_derivations
 from reelgraph.graph.state import StageState, State, find_states
 from reelgraph.graph.store import Store
-from reelgraph.graph.words import some
+from reelgraph.graph.words import agree, some
 from reelgraph.report.provenance import Record, read_record
 
 CHECKPOINT = "checkpoint"
@@ -72,7 +72,8 @@ def collect(checkout: Checkout, target: str, store: Store) -> Materials:
     behind = _behind(graph, ends[0])
     missing = [name for name in behind if states[name].state != State.BUILT]
     if missing:
-        raise StageError(f"{target}: {some(missing, 3)} is not built; run: ./nixw build .#{target}", status=3)
+        names = f"{some(missing, 3)} {agree(len(missing), 'is')}"
+        raise StageError(f"{target}: {names} not built; run: ./nixw build .#{target}", status=3)
     states = {name: states[name] for name in behind}
     outputs = {name: state.output.path for name, state in states.items() if state.output}
     records = {name: read_record(name, store.file(path)) for name, path in outputs.items()}

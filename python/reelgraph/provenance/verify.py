@@ -33,7 +33,9 @@ def verify(file: Path, statement: Path | None, key: Path | None, store: Store) -
     checkpoint = read_checkpoint(file)
     path = statement or file.with_name(STATEMENT)
     if not path.is_file():
-        raise StageError(f"{path}: no such statement; name it with --statement", status=2)
+        raise StageError(
+            f"{path}: no such statement; name it with --statement, or make a release: reel provenance", status=2
+        )
     said = read_statement(path)
     checks = [_named(checkpoint, path), _contents(checkpoint, said, store)]
     checks += _chain(said)

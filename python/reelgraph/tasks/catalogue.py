@@ -93,8 +93,8 @@ def find_task(tasks: Mapping[str, Task], name: str) -> Task:
         return tasks[name]
     below = [other for other in tasks if other.startswith(f"{name.removesuffix(':')}:")]
     like = below or get_close_matches(name, tasks, n=3, cutoff=0.5)
-    meant = f"; did you mean {', '.join(like)}?" if like else ""
-    raise StageError(f"there is no task '{name}'{meant} All of them: reel task", status=2)
+    meant = f"; did you mean {', '.join(like)}?" if like else "; all of them: reel task"
+    raise StageError(f"there is no task '{name}'{meant}", status=2)
 
 
 def upstream(tasks: Mapping[str, Task], name: str) -> list[Task]:

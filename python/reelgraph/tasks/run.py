@@ -19,7 +19,7 @@ from reelgraph.graph.evaluate import Checkout
 from reelgraph.graph.plan import Plan, StagePlan, make_plan
 from reelgraph.graph.refusals import own_sentence
 from reelgraph.graph.state import State
-from reelgraph.graph.words import some
+from reelgraph.graph.words import agree, some
 from reelgraph.tasks.catalogue import Task, answering
 from reelgraph.tasks.narrowed import FIND, Narrowed
 
@@ -130,14 +130,15 @@ class Runner:
             return Step(
                 task,
                 SKIP,
-                f"{_count(len(stages))} of pipeline {pipeline} {'is' if len(stages) == 1 else 'are'} built",
+                f"{_count(len(stages))} of pipeline {pipeline} {agree(len(stages), 'is')} built",
                 outputs=outputs,
             )
         if stuck := [stage.name for stage in pending if stage.where == NOWHERE]:
-            return Step(task, STOP, f"{some(stuck, _MOST_NAMED)} needs a builder with a GPU, and none is registered")
-        # All of them, so that the links keep all of them.
+            names = f"{some(stuck, _MOST_NAMED)} {agree(len(stuck), 'needs')}"
+            return Step(task, STOP, f"{names} a builder with a GPU, and none is registered")
+        # All that have a name, so that the links keep them; a master that is only compared has none of its own.
         paths = self._checkout.evaluate(f".#{pipeline}", _PATHS % FIND.read_text())
-        attributes = [f".#{pipeline}.{_attribute(paths[stage.name])}" for stage in stages]
+        attributes = [f".#{pipeline}.{_attribute(paths[stage.name])}" for stage in stages if stage.name in paths]
         link = f"{RESULTS}/{pipeline}-{task.name.replace(':', '-')}"
         names = some([stage.name for stage in pending], _MOST_NAMED)
         why = f"building {len(pending)} of {_count(len(stages))} of pipeline {pipeline}: {names}"

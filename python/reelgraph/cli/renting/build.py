@@ -59,13 +59,16 @@ def build_command(
 def explain_command(installables: tuple[str, ...]) -> None:
     """Say why GPU stages of a build that failed were not built; silent if a builder is not the reason.
 
+    A target of this checkout may be named without its `.#`.
+
     Example: reel builder explain .#wan22-smoke-cuda
     """
     from reelgraph.builder.machines import Registry
     from reelgraph.builder.office import state_folder
     from reelgraph.builder.offload import explain
 
-    if reason := explain(installables, Registry(state_folder()).builders().values()):
+    named = [name if "#" in name or "/" in name else f".#{name}" for name in installables]
+    if reason := explain(named, Registry(state_folder()).builders().values()):
         raise StageError(reason)
 
 
