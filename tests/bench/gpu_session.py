@@ -49,7 +49,7 @@ ONE = (
     Bench("train-parts", 170, "train_parts.py --output OUT/train-parts.txt"),
     Bench("ltx2", 180, "ltx2.py --output OUT/ltx2.json --only training --frames 49 121 --modes full again"),
     Bench(
-        "caption", 150, "caption_gpu.py --clips 32 --single-clips 6", "--clips 2 --single-clips 1 --frames 4 --layers 1"
+        "caption", 180, "caption_gpu.py --clips 32 --single-clips 4", "--clips 2 --single-clips 1 --frames 4 --layers 1"
     ),
     # Enough steps that a line of progress comes well before the last one.
     Bench("resume", 170, "train_resume.py --folder SCRATCH/resume --steps 120", "--steps 4"),

@@ -249,26 +249,36 @@ def gradients(
     return [parameter.grad.clone() for parameter in lora.values()]
 
 
-def step(parts: Parts) -> None:
-    """A recorded step of the exact profile: the graph alone, the step with all around it, and its kernels by name."""
-    compute_strictly("exact")
+def exact_step(parts: Parts) -> None:
+    """A recorded step of the exact profile."""
+    step(parts, "exact")
+
+
+def fast_step(parts: Parts) -> None:
+    """A recorded step of the fast profile."""
+    step(parts, "fast")
+
+
+def step(parts: Parts, profile: str) -> None:
+    """A recorded step: the graph alone, the step with all around it, and its kernels by name."""
+    compute_strictly(profile)
     with tempfile.TemporaryDirectory() as folder:
         write_clips(Path(folder), parts.sizes, 81, parts.sizes.dit["text_dim"], 48, 16)
         dit = build(WanModel, parts.sizes, **parts.sizes.dit)
         optimizer = make_optimizer(inject_lora(dit, RANK, 1), 1e-4, 0.01)
         encoded = {"e": Path(folder)}
-        trainer = make_trainer(dit, optimizer, encoded, encoded, Processes(), RECIPE, "none", "exact")
+        trainer = make_trainer(dit, optimizer, encoded, encoded, Processes(), RECIPE, "none", profile)
         steps = trainer.steps(planned(1, 20, False))
         for _ in range(3):
             next(steps)
         for recording in filter(None, trainer.gradients._recordings.values()):
-            parts.say(f"graph alone: {parts.microseconds(recording.graph.replay) / 1000:.1f} ms")
-        parts.say(f"step with all around it: {parts.microseconds(lambda: next(steps)) / 1000:.1f} ms")
-        with torch.profiler.profile() as profile:
+            parts.say(f"{profile}, graph alone: {parts.microseconds(recording.graph.replay) / 1000:.1f} ms")
+        parts.say(f"{profile}, step with all around it: {parts.microseconds(lambda: next(steps)) / 1000:.1f} ms")
+        with torch.profiler.profile() as profiled:
             next(steps)
             parts.wait()
     found: dict[str, list[float]] = defaultdict(list)
-    for event in profile.events():
+    for event in profiled.events():
         if event.device_type == torch.autograd.DeviceType.CUDA:
             found[event.name].append(event.time_range.elapsed_us())
     parts.say(f"{sum(map(len, found.values()))} kernels, {sum(map(sum, found.values())) / 1000:.1f} ms")
@@ -278,7 +288,10 @@ def step(parts: Parts) -> None:
 
 def main() -> None:
     """Measure every part that was asked for."""
-    measured = {work.__name__: work for work in (against_float32, step, products, kernels, eight_bits, attentions)}
+    measured = {
+        work.__name__: work
+        for work in (against_float32, exact_step, fast_step, products, kernels, eight_bits, attentions)
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="text file to write")
     parser.add_argument("--tiny", action="store_true", help="toy size on the CPU, to try the script")
