@@ -79,7 +79,8 @@ class Gradients:
     def _making_room(self, work: Callable[[], Result]) -> Result:
         if not any(self._recordings.values()):
             return work()
-        before = [parameter.grad.clone() for parameter in self.parameters]
+        # Kept where memory is not short.
+        before = [parameter.grad.to("cpu", copy=True) for parameter in self.parameters]
         try:
             return work()
         except torch.OutOfMemoryError:
@@ -87,7 +88,8 @@ class Gradients:
             self._recordings.update(dict.fromkeys(self._recordings))
         gc.collect()
         torch.cuda.empty_cache()
-        torch._foreach_copy_([parameter.grad for parameter in self.parameters], before)
+        for parameter, gradient in zip(self.parameters, before, strict=True):
+            parameter.grad.copy_(gradient)
         return work()
 
     def _compute(self, sample: Sample, share: torch.Tensor) -> torch.Tensor:
