@@ -204,6 +204,21 @@ def test_only_fast_on_a_gpu_that_multiplies_them_copies_weights_in_eight_bits(mo
     assert [trainer.eight_bits_bytes(dit, profile) for profile in ("exact", "fast")] == [0, 2 * 64 * 32]
 
 
+@pytest.mark.parametrize("device", ["new", "old"])
+def test_a_device_is_asked_whether_it_multiplies_eight_bits(monkeypatch, device):
+    import torch
+
+    from reelgraph.train.eight_bits import multiplies_eight_bits
+
+    if device == "old":
+
+        def refuse(*_: object, **__: object) -> None:
+            raise RuntimeError("is only supported on CUDA devices with compute capability >= 9.0 or 8.9")
+
+        monkeypatch.setattr(torch, "_scaled_mm", refuse)
+    assert multiplies_eight_bits(torch.device("cpu")) == (device == "new")
+
+
 def test_out_of_memory_names_what_was_missing_the_clip_and_what_would_fit(tmp_path):
     import torch
 

@@ -41,6 +41,16 @@ class EightBits:
         )
 
 
+def multiplies_eight_bits(device: torch.device) -> bool:
+    """Return whether ``device`` multiplies float8 numbers with a scale for each row and each column."""
+    numbers, scale = torch.ones((128, 128), device=device).to(NUMBERS), torch.ones((128, 1), device=device)
+    try:
+        torch._scaled_mm(numbers, numbers.T, scale, scale.T, out_dtype=torch.bfloat16, use_fast_accum=True)
+    except RuntimeError:
+        return False
+    return True
+
+
 def eight_bits(weight: Tensor, room: int) -> EightBits:
     """Return ``weight`` [outer, inner] in eight bits, beside it ``room`` for a LoRA's channels."""
     outer, inner = weight.shape

@@ -24,9 +24,6 @@ from reelgraph.train.plan import MicroStep, Step
 from reelgraph.train.processes import Processes
 from reelgraph.train.transformer import Transformer
 
-# The oldest GPU generation that multiplies numbers of eight bits.
-ADA = (8, 9)
-
 
 @dataclass(frozen=True)
 class StepResult:
@@ -111,7 +108,10 @@ def takes_eight_bits(weight: torch.Tensor, profile: str) -> bool:
     """Return whether a Wan transformer of such weights computes with them in eight bits on their device."""
     if profile != "fast" or not weight.is_cuda or weight.dtype != torch.bfloat16:
         return False
-    return torch.cuda.get_device_capability(weight.device) >= ADA
+    # Only a machine with a GPU needs Triton.
+    from reelgraph.train.eight_bits import multiplies_eight_bits
+
+    return multiplies_eight_bits(weight.device)
 
 
 def eight_bits_bytes(dit: WanModel, profile: str) -> int:
