@@ -10,6 +10,7 @@ from evaluation import ROOT
 
 from reelgraph.errors import StageError
 from reelgraph.graph.evaluate import Checkout, load_graph
+from reelgraph.words.builds import build_stages
 
 MANIFEST = "materials/training-data/iiw_english_source_manifest.json"
 
@@ -39,6 +40,28 @@ def as_repository(checkout: Path) -> Path:
 )
 def test_a_target_that_is_not_there_is_named_with_those_like_it(target: str, hint: str) -> None:
     assert refused(ROOT, target) == (f"there is no target '{target}'; {hint}", 2)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "episode", "sentence"),
+    [
+        ("smoke", "nobody", "pipeline 'smoke' has no episode 'nobody'; it has big-buck-bunny-excerpt"),
+        (
+            "smoke",
+            "big-buck-bunny",
+            "pipeline 'smoke' has no episode 'big-buck-bunny'; did you mean big-buck-bunny-excerpt?",
+        ),
+        ("smok", "big-buck-bunny-excerpt", "there is no target 'smok'; did you mean smoke?"),
+    ],
+)
+def test_an_episode_that_the_pipeline_does_not_have_is_named_before_nix_is_asked_to_build(
+    pipeline: str, episode: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(StageError) as caught:
+        build_stages(pipeline, episode, ["source"])
+    assert (str(caught.value), caught.value.status) == (sentence, 2)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_licensed_target_says_that_git_does_not_know_its_manifest(checkout: Path) -> None:

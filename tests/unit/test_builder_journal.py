@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reelgraph.builder.clock import Clock
 from reelgraph.builder.journal import ACCOUNT, Journal
 from reelgraph.builder.lease import known_servers
+from reelgraph.cli.main import main
 from reelgraph.errors import StageError
 
 
@@ -100,3 +102,17 @@ def test_a_journal_is_lines_of_json(journal: Journal) -> None:
     journal.append(ACCOUNT, "known-server", server=1)
     (line,) = (journal.folder / "journal.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)) == ["at", "details", "event", "lease"]
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("wait", 3), ("install", 3), ("register", 3), ("extend --hours 1", 3), ("cancel", 0), ("status --offline", 0)],
+)
+def test_a_command_that_needs_an_open_lease_and_finds_none_says_that_something_is_missing(
+    command: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REEL_BUILDER_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("REEL_BUILDER_CREDENTIALS", str(tmp_path / "absent.json"))
+    finished = CliRunner().invoke(main, ["builder", *command.split(" ")])
+    said = "reel: the journal has no open lease\n" if status else "no open lease\n"
+    assert (finished.exit_code, finished.output) == (status, said)

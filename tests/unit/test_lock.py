@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from reelgraph.cli.lock import command
+from reelgraph.cli.lock import command, resolve
 
 
 def wheel(folder: Path, name: str, version: str, needs: str = "") -> str:
@@ -42,7 +42,7 @@ class Project:
     def lock(self, *arguments: str) -> tuple[int, str]:
         """Run ``reel lock``; return its exit status and what it said."""
         found = CliRunner().invoke(command, [*arguments, str(self.folder)])
-        return found.exit_code, str(found.exception) if found.exit_code else found.output
+        return found.exit_code, str(found.exception) if found.exit_code else found.stdout
 
     @property
     def listed(self) -> list[str]:
@@ -68,6 +68,17 @@ def test_what_is_needed_is_listed_with_its_hash_and_what_is_added_changes_nothin
     project.wants("camera", "tripod")
     assert project.lock() == (0, "+ tripod==1.0\n") and project.listed == [camera, lens, tripod]
     assert project.lock() == (0, "nothing changed\n")
+
+
+def test_how_far_pip_is_is_told_package_by_package(project: Project) -> None:
+    wheel(project.wheels, "camera", "1.0", "Lens_cap")
+    wheel(project.wheels, "lens_cap", "1.0")
+    project.wants("camera")
+    heard: list[str] = []
+    assert resolve(["camera"], [], heard.append).keys() == {"camera", "lens-cap"}
+    assert heard == ["camera", "lens-cap"]
+    said = CliRunner().invoke(command, [str(project.folder)]).stderr
+    assert said.startswith("resolve with pip: 2/2 packages, ") and said.count("\n") == 1
 
 
 def test_a_package_that_is_named_or_bound_anew_is_upgraded_alone(project: Project) -> None:

@@ -242,6 +242,12 @@ def test_a_master_that_may_not_be_read_is_refused(
     assert one(folder).refused == ["IIW_205_Locked_EN.mp4: may not be read; change its permissions"]
 
 
+def test_the_last_line_of_progress_says_that_all_of_a_tiny_folder_was_read(masters: Path, checkout: Path) -> None:
+    kilobytes = round(sum(file.stat().st_size for file in masters.glob("IIW_*")) / 1000)
+    assert 1 <= kilobytes < 1000
+    assert f"manifest: {kilobytes}/{kilobytes} kilobytes, " in reel("build", masters)[1]
+
+
 def test_a_master_that_is_not_the_manifests_is_not_added(checkout: Path, masters: Path) -> None:
     assert reel("build", masters)[0] == 0
     for file in masters.glob("IIW_*"):

@@ -611,7 +611,7 @@ def test_the_commands_lock_ingest_list_and_verify(checkout: Path, hub: LocalHub,
     assert reel(checkout, "models", "verify", "toy").returncode == 3
     finished = reel(checkout, "models", "ingest", "toys", HF_ENDPOINT=hub.endpoint)
     assert (finished.returncode, finished.stdout) == (0, "toy: 4 files added, 0 were in the store\n"), finished.stderr
-    assert re.search(r"ingest toy: 1/1 megabytes, .*/s", finished.stderr)
+    assert re.search(r"ingest toy: 800/800 kilobytes, .*/s", finished.stderr)
     assert reel(checkout, "models", "verify", "toy").stdout == "toy: 4 files right, 0 missing, 0 altered\n"
     listed = json.loads(reel(checkout, "models", "list", "--json").stdout)["models"][0]
     assert (listed["allowed"], listed["locked"], listed["files"], listed["in_store"]) == (True, True, 4, 4)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from reelgraph.errors import StageError
+from reelgraph.graph.evaluate import Checkout
+from reelgraph.graph.state import State
 from reelgraph.tasks.catalogue import Input, Task, answering, check_inputs, find_task, table, upstream
-from reelgraph.tasks.run import call_reel
+from reelgraph.tasks.run import SKIP, Runner, call_reel
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +70,31 @@ def test_the_table_shows_inputs_and_what_must_be_given() -> None:
     inputs = {"masters": Input("", None), "hours": Input("", "10"), "pipeline": Input("", "smoke")}
     row = table(by_name(task("a:b", ("a:c",), inputs=inputs, needs=("network", "money")))).splitlines()[2]
     assert row == "| `a:b` | a:b. | `masters`, `hours=10` | network, money | `a:c` |"
+
+
+def test_stages_that_both_trainers_have_count_for_the_trainer_of_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = {"pipeline": Input("", "smoke")}
+    trainings = [
+        task(f"train:{family}", stages=("segment-plan", f"{family}-train", "checkpoint"), inputs=inputs, run=())
+        for family in ("ltx2", "wan22")
+    ]
+    report = task("train:report", ("train:ltx2", "train:wan22"), stages=("report",), inputs=inputs, run=())
+    built = [
+        SimpleNamespace(stage=stage, state=State.BUILT, output=f"/nix/store/{stage}")
+        for stage in ("segment-plan", "wan22-train", "checkpoint", "report")
+    ]
+    plan = SimpleNamespace(stages={stage.stage: stage for stage in built})
+    monkeypatch.setattr("reelgraph.tasks.run.make_plan", lambda *arguments, **options: plan)
+    runner = Runner(Checkout(ROOT), by_name(*trainings, report), {})
+    assert [(step.action, step.why) for step in runner.steps([*trainings, report])] == [
+        (SKIP, "pipeline smoke needs none of its stages"),
+        (SKIP, "3 stages of pipeline smoke are built"),
+        (SKIP, "1 stage of pipeline smoke is built"),
+    ]
+    asked = Runner(Checkout(ROOT), by_name(*trainings, report), {})
+    with pytest.raises(StageError, match=r"^train:ltx2: pipeline 'smoke' has no stage ltx2-train$") as caught:
+        list(asked.steps([trainings[0]]))
+    assert caught.value.status == 3
 
 
 def test_a_command_of_reel_ends_with_its_own_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def choose(leases: dict[str, Lease], id: str | None) -> Lease:
         return leases[id]
     open_leases = [lease for lease in leases.values() if lease.is_open]
     if not open_leases:
-        raise StageError("the journal has no open lease")
+        raise StageError("the journal has no open lease", status=3)
     if len(open_leases) > 1:
         raise StageError(
             f"several leases are open ({'; '.join(lease.description for lease in open_leases)}); name one", status=2

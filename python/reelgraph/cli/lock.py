@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from reelgraph.errors import StageError
+from reelgraph.progress import progress
+
+# As pip names a package of an index, and a wheel of a folder.
+_COLLECTING = re.compile(r"\s*(?:Collecting ([\w.-]+)|Processing .*/([\w.]+)-[^/]+\.whl)")
 
 
 def group_requirements(groups: dict[str, list[Any]], group: str) -> list[str]:
@@ -26,24 +31,39 @@ def group_requirements(groups: dict[str, list[Any]], group: str) -> list[str]:
     return list(dict.fromkeys(requirements))
 
 
-def resolve(requirements: Iterable[str], constraints: Iterable[str]) -> dict[str, dict[str, Any]]:
+def resolve(
+    requirements: Iterable[str], constraints: Iterable[str], on_package: Callable[[str], None] = lambda name: None
+) -> dict[str, dict[str, Any]]:
     """Let pip choose one wheel for everything that ``requirements`` need; return its report's entries by name.
 
-    ``constraints`` are ``name==version`` of what is kept at that version if it is needed at all.
+    ``constraints`` are ``name==version`` of what is kept at that version if it is needed at all; ``on_package`` hears
+    of each package once, as pip comes to it.
     """
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--progress-bar", "off"]
     # Local folders would offer files that the package index does not have under the same hash.
-    command += ["--only-binary", ":all:", "--report", "-", "--no-cache-dir", *requirements]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join(constraints))
-        file.flush()
-        finished = subprocess.run([*command, "--constraint", file.name], capture_output=True, text=True, check=False)
-    if finished.returncode:
-        raise StageError(
-            f"pip could not resolve the requirements of pyproject.toml:\n{finished.stderr.strip()}\n"
-            "where a package that is locked is in the way, name it: reel lock --upgrade NAME"
-        )
-    return {canonicalize_name(entry["metadata"]["name"]): entry for entry in json.loads(finished.stdout)["install"]}
+    command += ["--only-binary", ":all:", "--no-cache-dir", *requirements]
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+", errors="replace") as complaints:
+        report, pins = Path(folder, "report.json"), Path(folder, "constraints.txt")
+        pins.write_text("\n".join(constraints))
+        command += ["--report", str(report), "--constraint", str(pins)]
+        seen: set[str] = set()
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=complaints, text=True, errors="replace"
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                found = _COLLECTING.match(line)
+                if found and (name := canonicalize_name(found[1] or found[2])) not in seen:
+                    seen.add(name)
+                    on_package(name)
+        if process.returncode:
+            complaints.seek(0)
+            raise StageError(
+                f"pip could not resolve the requirements of pyproject.toml:\n{complaints.read().strip()}\n"
+                "where a package that is locked is in the way, name it: reel lock --upgrade NAME"
+            )
+        chosen = json.loads(report.read_text())["install"]
+    return {canonicalize_name(entry["metadata"]["name"]): entry for entry in chosen}
 
 
 def closure(requirements: Iterable[str], resolved: dict[str, dict[str, Any]]) -> set[str]:
@@ -108,7 +128,16 @@ def relock(project: Path, system: str, upgrade: Collection[str] = ()) -> list[st
     groups = read_groups(project)
     requirements = sorted({text for group in groups for text in group_requirements(groups, group)})
     folder = project / "locks" / system
-    resolved = resolve(requirements, kept(folder, requirements, upgrade))
+    pins = kept(folder, requirements, upgrade)
+    # What is locked is nearly what will be; a first list has only the requirements to go by.
+    with progress("resolve with pip", len(pins) or len(requirements), "package") as counter:
+
+        def on_package(name: str) -> None:
+            counter.advance()
+            counter.total = max(counter.total, counter.done)
+
+        resolved = resolve(requirements, pins, on_package)
+        counter.done = counter.total = len(resolved)
     folder.mkdir(parents=True, exist_ok=True)
     changes: set[str] = set()
     for group in sorted(groups):

@@ -13,7 +13,6 @@ from reelgraph.cli import Group
 from reelgraph.errors import StageError
 from reelgraph.graph.words import agree, counted
 
-MEGABYTE = 1_000_000
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 FILE = click.option("--manifest", "file", type=click.Path(path_type=Path), help="Manifest instead of the project's.")
@@ -128,21 +127,14 @@ def ingest(folder: Path, file: Path | None) -> None:
 
     Example: reel manifest ingest /masters
     """
+    from reelgraph.byte_progress import byte_progress
     from reelgraph.manifest import store
     from reelgraph.manifest.document import read_manifest
     from reelgraph.manifest.hashes import Hashes
-    from reelgraph.progress import progress
 
     episodes = read_manifest(_paths(file)[0])["episodes"]
     total = sum(episode["bytes"] for episode in episodes)
-    with progress("ingest", max(1, round(total / MEGABYTE)), "megabyte") as counter:
-        done = 0
-
-        def on_bytes(count: int) -> None:
-            nonlocal done
-            done += count
-            counter.done = round(done / MEGABYTE)
-
+    with byte_progress("ingest", total) as on_bytes:
         added, refused = store.ingest(folder, episodes, Hashes(), on_bytes)
     there = len(episodes) - added - len(refused)
     print(f"{added} added, {there} {agree(there, 'was')} there")

@@ -11,14 +11,13 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from reelgraph.byte_progress import byte_progress
 from reelgraph.errors import StageError
 from reelgraph.manifest.document import Episode
 from reelgraph.manifest.hashes import Hashes
 from reelgraph.manifest.names import Name, Patterns, episode_id
 from reelgraph.manifest.probe import probe
-from reelgraph.progress import progress
 
-MEGABYTE = 1_000_000
 SAME_TITLE = 0.9
 
 
@@ -67,16 +66,9 @@ def build(
             )
             for path in paths:
                 del named[path]
-    sizes = {path: path.stat().st_size for path in named}
+    total = sum(path.stat().st_size for path in named)
     old = list(before)
-    with progress("manifest", max(1, round(sum(sizes.values()) / MEGABYTE)), "megabyte") as counter:
-        done = 0
-
-        def on_bytes(count: int) -> None:
-            nonlocal done
-            done += count
-            counter.done = round(done / MEGABYTE)
-
+    with byte_progress("manifest", total) as on_bytes:
         for path, name in named.items():
             try:
                 streams, digest = probe(path), hashes.read(path, on_bytes)

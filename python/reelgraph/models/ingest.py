@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from reelgraph.byte_progress import byte_progress
 from reelgraph.errors import StageError
 from reelgraph.models import store
 from reelgraph.models.catalogue import LockedFile, Model, require_locked
-from reelgraph.progress import progress
 
-MEGABYTE = 1_000_000
 PIECE = 1 << 20
 Fetch = Callable[[Model, LockedFile, Path, Callable[[int], None]], None]
 
@@ -73,7 +72,7 @@ def ingest(model: Model, paths: Mapping[LockedFile, Path], fetch: Fetch, jobs: i
         _keep(model, {file: path})
 
     remaining = sum(file.size - _waiting(file, store.store_name(path)) for path, file in wanted.items())
-    with _counted(f"ingest {model.name}", remaining) as on_bytes:
+    with byte_progress(f"ingest {model.name}", remaining) as on_bytes:
         _all(jobs, on_bytes, [partial(bring, path, file) for path, file in wanted.items()])
     return Outcome(present=len(model.files) - len(wanted), added=len(wanted))
 
@@ -93,7 +92,7 @@ def add_local(model: Model, paths: Mapping[LockedFile, Path], folder: Path) -> O
                 f"{what}: {file.path}: has {size} bytes, the lock says {file.size}; "
                 "it is cut short or of another revision"
             )
-    with _counted(f"check {model.name}", model.size) as on_bytes:
+    with byte_progress(f"check {model.name}", model.size) as on_bytes:
         for file in model.files:
             if (found := _sha256(folder / file.path, on_bytes)) != file.sha256:
                 raise StageError(
@@ -105,7 +104,7 @@ def add_local(model: Model, paths: Mapping[LockedFile, Path], folder: Path) -> O
     total = sum(file.size for file in wanted.values())
     if wanted:
         store.check_space(next(iter(wanted)).parent, total, what)
-    with _counted(f"add {model.name}", total) as on_bytes:
+    with byte_progress(f"add {model.name}", total) as on_bytes:
         for path, file in wanted.items():
             with _named((folder / file.path).resolve(), file, store.store_name(path)) as source:
                 store.add_file(source, path)
@@ -121,7 +120,7 @@ def verify(model: Model, paths: Mapping[LockedFile, Path]) -> State:
     absent = store.missing_paths(paths[file] for file in model.files)
     present = [file for file in model.files if paths[file] not in absent]
     state.missing = [file for file in model.files if paths[file] in absent]
-    with _counted(f"verify {model.name}", sum(file.size for file in present)) as on_bytes:
+    with byte_progress(f"verify {model.name}", sum(file.size for file in present)) as on_bytes:
         for file in present:
             found = _sha256(paths[file], on_bytes)
             if found == file.sha256:
@@ -163,21 +162,6 @@ def _all(jobs: int, on_bytes: Callable[[int], None], calls: Sequence[Callable[[C
     for failure in failures:
         if failure is not None and not isinstance(failure, _Stopped):
             raise failure
-
-
-@contextmanager
-def _counted(what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
-    """Report bytes as megabytes while the block runs."""
-    done, one_at_a_time = 0, threading.Lock()
-    with progress(what, max(1, round(total_bytes / MEGABYTE)), "megabyte") as counter:
-
-        def on_bytes(count: int) -> None:
-            nonlocal done
-            with one_at_a_time:
-                done += count
-                counter.done = round(done / MEGABYTE)
-
-        yield on_bytes
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Narrowed(Checkout):
         except NoSuchTarget as error:
             raise StageError(self._no_pipeline(name, error.like), status=3) from error
         if not described["ends"]:
-            raise StageError(f"pipeline '{name}' has no stage {' or '.join(self.only)}", status=3)
+            raise StageError(no_stage(name, self.only), status=3)
         return described
 
     def _no_pipeline(self, name: str, like: str) -> str:
@@ -48,3 +49,8 @@ class Narrowed(Checkout):
                 f"pipeline '{name}' is not there, and git does not know {some(unknown, 2)}; run: git add nix materials"
             )
         return f"there is no pipeline '{name}'" + (f"; did you mean {like}?" if like else "")
+
+
+def no_stage(pipeline: str, stages: Sequence[str]) -> str:
+    """Return the sentence about a pipeline with none of the stages that a task is for."""
+    return f"pipeline '{pipeline}' has no stage {' or '.join(stages)}"

@@ -21,7 +21,7 @@ from reelgraph.graph.refusals import own_sentence
 from reelgraph.graph.state import State
 from reelgraph.graph.words import agree, some
 from reelgraph.tasks.catalogue import Task, answering
-from reelgraph.tasks.narrowed import FIND, Narrowed
+from reelgraph.tasks.narrowed import FIND, Narrowed, no_stage
 
 RUN, SKIP, STOP = "run", "skip", "stop"
 # Links that keep results from garbage collection.
@@ -117,7 +117,15 @@ class Runner:
                 )
             except StageError as error:
                 raise self._failure(named, str(error), error.status) from error
-        return [stage for stage in self._plan.stages.values() if stage.stage in task.stages]
+        stages = [stage for stage in self._plan.stages.values() if stage.stage in task.stages]
+        # Those that another trainer's task lists too are that trainer's where nothing is this one's alone.
+        elsewhere = {stage for other in self._tasks.values() if other.name != task.name for stage in other.stages}
+        own = [stage for stage in task.stages if stage not in elsewhere]
+        if any(stage.stage in own for stage in stages):
+            return stages
+        if task is named:
+            raise self._failure(task, no_stage(values["pipeline"], own), 3)
+        return []
 
     def _build_step(self, task: Task, named: Task, values: Mapping[str, str]) -> Step:
         stages = self._stages(task, named, values)

@@ -6,14 +6,18 @@ import json
 import subprocess
 from collections.abc import Sequence
 from contextlib import chdir
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from reelgraph.builder.nix import nixw
 from reelgraph.errors import StageError
 from reelgraph.graph.evaluate import find_checkout
-from reelgraph.graph.refusals import refusal
+from reelgraph.graph.refusals import NoSuchTarget, refusal
+from reelgraph.graph.words import some
 from reelgraph.text.yaml import parse_yaml
+
+_MOST_NAMED = 3
 
 
 def materials_of(episode: str) -> tuple[str, str]:
@@ -27,7 +31,12 @@ def materials_of(episode: str) -> tuple[str, str]:
 
 def build_stages(pipeline: str, episode: str, stages: Sequence[str]) -> dict[str, Path]:
     """Return the output directories of an episode's stages; Nix's own lines go to stderr while it builds."""
-    root = find_checkout().root
+    checkout = find_checkout()
+    # Nix would name the first stage that is not there, after an error of its own.
+    episodes = checkout.evaluate(f".#{pipeline}", "pipeline: builtins.attrNames (pipeline.episodes or { })")
+    if episode not in episodes:
+        raise _no_episode(pipeline, episode, episodes)
+    root = checkout.root
     installables = [f".#{pipeline}.episodes.{episode}.{stage}" for stage in stages]
     # A folder's name would have to be written as Nix reads it.
     with chdir(root):
@@ -41,6 +50,12 @@ def build_stages(pipeline: str, episode: str, stages: Sequence[str]) -> dict[str
     if missing := [stage for stage, found in named.items() if len(found) != 1]:
         raise StageError(f"{pipeline}.{episode}: Nix named no output of {missing[0]}; is it a stage of this episode?")
     return {stage: found[0] for stage, found in named.items()}
+
+
+def _no_episode(pipeline: str, episode: str, episodes: Sequence[str]) -> NoSuchTarget:
+    like = ", ".join(get_close_matches(episode, episodes, n=_MOST_NAMED, cutoff=0.5))
+    hint = f"did you mean {like}?" if like else f"it has {some(episodes, _MOST_NAMED) or 'none'}"
+    return NoSuchTarget(f"pipeline '{pipeline}' has no episode '{episode}'; {hint}", like)
 
 
 def overrides_of(pipeline: str, episode: str) -> Any:
