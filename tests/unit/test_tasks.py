@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from reelgraph.errors import StageError
+from reelgraph.graph.builders import NOWHERE
 from reelgraph.graph.evaluate import Checkout
 from reelgraph.graph.state import State
 from reelgraph.tasks.catalogue import Input, Task, answering, check_inputs, find_task, table, upstream
@@ -95,6 +96,15 @@ def test_stages_that_both_trainers_have_count_for_the_trainer_of_the_pipeline(mo
     with pytest.raises(StageError, match=r"^train:ltx2: pipeline 'smoke' has no stage ltx2-train$") as caught:
         list(asked.steps([trainings[0]]))
     assert caught.value.status == 3
+    assert [Runner(Checkout(ROOT), by_name(*trainings), {}).is_done(training) for training in trainings] == [True, True]
+
+
+def test_a_stage_that_waits_for_a_builder_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = task("train:wan22", stages=("wan22-train",), inputs={"pipeline": Input("", "smoke")}, run=())
+    waiting = SimpleNamespace(name="wan22-train", stage="wan22-train", state=State.TO_BUILD, where=NOWHERE, output="")
+    plan = SimpleNamespace(stages={"wan22-train": waiting})
+    monkeypatch.setattr("reelgraph.tasks.run.make_plan", lambda *arguments, **options: plan)
+    assert not Runner(Checkout(ROOT), by_name(training), {}).is_done(training)
 
 
 def test_a_command_of_reel_ends_with_its_own_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def command(
     from reelgraph.cli.renting.common import remind_of_open_leases
     from reelgraph.graph.evaluate import find_checkout
     from reelgraph.tasks.catalogue import check_inputs, find_task, read_tasks, table, upstream
-    from reelgraph.tasks.run import RUN, Runner
+    from reelgraph.tasks.run import Runner
 
     checkout = find_checkout()
     tasks = read_tasks(checkout)
@@ -80,7 +80,7 @@ def command(
         raise StageError("--json goes with --dry-run, or with the list", status=2)
     runner = Runner(checkout, tasks, {**_from_devenv(), **given}, further)
     if is_done:
-        raise SystemExit(int(any(step.action == RUN for step in runner.steps(order))))
+        raise SystemExit(0 if runner.is_done(task) else 1)
     if dry_run:
         _show(list(runner.steps(order)), as_json)
         return

@@ -16,6 +16,14 @@ from reelgraph.graph.words import some
 FIND = Path(__file__).with_name("find.nix")
 
 
+class NoStage(StageError):
+    """A pipeline has none of the stages that a task is for."""
+
+    def __init__(self, pipeline: str, stages: Sequence[str], task: str = "") -> None:
+        named = f"{task}: " if task else ""
+        super().__init__(f"{named}pipeline '{pipeline}' has no stage {' or '.join(stages)}", status=3)
+
+
 @dataclass(frozen=True)
 class Narrowed(Checkout):
     """A checkout in which a pipeline is only some of its stages and what these need.
@@ -39,7 +47,7 @@ class Narrowed(Checkout):
         except NoSuchTarget as error:
             raise StageError(self._no_pipeline(name, error.like), status=3) from error
         if not described["ends"]:
-            raise StageError(no_stage(name, self.only), status=3)
+            raise NoStage(name, self.only)
         return described
 
     def _no_pipeline(self, name: str, like: str) -> str:
@@ -49,8 +57,3 @@ class Narrowed(Checkout):
                 f"pipeline '{name}' is not there, and git does not know {some(unknown, 2)}; run: git add nix materials"
             )
         return f"there is no pipeline '{name}'" + (f"; did you mean {like}?" if like else "")
-
-
-def no_stage(pipeline: str, stages: Sequence[str]) -> str:
-    """Return the sentence about a pipeline with none of the stages that a task is for."""
-    return f"pipeline '{pipeline}' has no stage {' or '.join(stages)}"

@@ -21,7 +21,7 @@ from reelgraph.graph.refusals import own_sentence
 from reelgraph.graph.state import State
 from reelgraph.graph.words import agree, some
 from reelgraph.tasks.catalogue import Task, answering
-from reelgraph.tasks.narrowed import FIND, Narrowed, no_stage
+from reelgraph.tasks.narrowed import FIND, Narrowed, NoStage
 
 RUN, SKIP, STOP = "run", "skip", "stop"
 # Links that keep results from garbage collection.
@@ -81,6 +81,16 @@ class Runner:
                     tuple(("reel", *command) for command in commands),
                 )
 
+    def is_done(self, task: Task) -> bool:
+        """Return whether nothing is left of a task; nothing is where the pipeline leaves its stages out.
+
+        devenv asks that of every task before the one that is wanted, LTX-2's too where Wan2.2 alone is trained.
+        """
+        try:
+            return all(step.action == SKIP for step in self.steps([task]))
+        except NoStage:
+            return True
+
     def run(self, order: Sequence[Task]) -> int:
         """Run the steps, say what is skipped, and return the exit status of the first that failed, or 0."""
         for step in self.steps(order):
@@ -115,6 +125,8 @@ class Runner:
                     values["pipeline"],
                     reasons=False,
                 )
+            except NoStage as error:
+                raise NoStage(values["pipeline"], named.stages, named.name) from error
             except StageError as error:
                 raise self._failure(named, str(error), error.status) from error
         stages = [stage for stage in self._plan.stages.values() if stage.stage in task.stages]
@@ -124,7 +136,7 @@ class Runner:
         if any(stage.stage in own for stage in stages):
             return stages
         if task is named:
-            raise self._failure(task, no_stage(values["pipeline"], own), 3)
+            raise NoStage(values["pipeline"], own, task.name)
         return []
 
     def _build_step(self, task: Task, named: Task, values: Mapping[str, str]) -> Step:
