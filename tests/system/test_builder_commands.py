@@ -361,6 +361,21 @@ def test_a_failed_installation_cancels_if_asked_to(person: Person) -> None:
     assert person.office.account.billed() == {}
 
 
+def test_a_step_that_comes_too_early_names_the_step_before_and_says_that_something_is_missing(person: Person) -> None:
+    person.order()
+    for early, before in (("install", "wait"), ("register", "install")):
+        status, _, messages = person.reel(early)
+        assert status == 3 and messages.endswith(f"yet; run 'reel builder {before}'\n"), messages
+    person.reel("wait", "--minutes", "1")
+    status, _, messages = person.reel("register")
+    assert status == 3 and messages.endswith("is not installed yet; run 'reel builder install'\n")
+
+
+def test_a_builder_that_was_never_registered_is_a_wrong_name(person: Person) -> None:
+    status, _, messages = person.reel("unregister", "mine")
+    assert (status, messages) == (2, "reel: builder 'mine' is not registered; there is none\n")
+
+
 def test_a_number_that_the_journal_does_not_know_is_typed_twice(person: Person) -> None:
     person.office.account.add_machine(321)
     status, _, messages = person.reel("cancel", "--server", "321", typed="yes")
@@ -413,7 +428,7 @@ def test_nothing_is_rented_that_nobody_would_end(person: Person) -> None:
     quote = person.quote()
     person.watched(timedelta(minutes=16))
     status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
-    assert status == 1 and "NOBODY WATCHES" in messages and "--watched-elsewhere" in messages
+    assert status == 3 and "NOBODY WATCHES" in messages and "--watched-elsewhere" in messages
     assert person.office.account.sent_orders == []
     assert person.reel("watch", "--once")[0] == 0
     status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
@@ -522,6 +537,8 @@ def test_a_lost_order_is_resolved_or_closed_by_a_typed_sentence(person: Person) 
     status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
     assert status == 1 and "nobody knows whether the order" in messages and "run 'reel builder resolve'" in messages
     person.office.account.fault = lambda method, path: None
+    status, _, messages = person.reel("order", quote, "--real", *CAPS, typed=TOTAL, spend=True)
+    assert status == 3 and "run 'reel builder resolve' before any other order" in messages
     status, _, messages = person.reel("resolve")
     assert status == 1 and "lists no order with its key yet" in messages
     (lease,) = person.office.desk().leases().values()

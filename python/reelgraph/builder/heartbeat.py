@@ -53,5 +53,6 @@ def check_watched(heartbeat: Heartbeat, now: datetime) -> None:
     if not heartbeat.is_fresh(now):
         raise StageError(
             f"{heartbeat.describe(now)}; start it on a machine that stays on, here or with a copy of this journal, "
-            "or say --watched-elsewhere"
+            "or say --watched-elsewhere",
+            status=3,
         )

@@ -76,7 +76,7 @@ def run_with_deadline(command: Sequence[str], deadline: Deadline, what: str) -> 
 def install(desk: Desk, lease: Lease, *, minutes: float, command: Sequence[str], rescue: bool) -> Builder:
     """Install the builder's NixOS on a ready machine and wait until its Nix answers with the key made for it."""
     if lease.server is None or lease.address is None or lease.quote is None or lease.fingerprint is None:
-        raise StageError(f"{lease.description} has no machine with an address yet; run 'reel builder wait'")
+        raise StageError(f"{lease.description} has no machine with an address yet; run 'reel builder wait'", status=3)
     deadline = Deadline(desk.clock, minutes * 60)
     key = read_key(desk.keys(lease.id) / "id_ed25519")
     if (done := _installed(desk, lease, lease.address, key)) is not None:

@@ -122,7 +122,8 @@ def _check_journal(desk: Desk, another: bool) -> None:
     open_leases = [lease for lease in fold(entries).values() if lease.is_open]
     if ambiguous := [lease for lease in open_leases if lease.state is State.AMBIGUOUS]:
         raise StageError(
-            f"{ambiguous[0].description}: its fate is unknown; run 'reel builder resolve' before any other order"
+            f"{ambiguous[0].description}: its fate is unknown; run 'reel builder resolve' before any other order",
+            status=3,
         )
     if open_leases and not another:
         named = "; ".join(lease.description for lease in open_leases)

@@ -63,7 +63,7 @@ def _rented(lease: str | None, jobs: int) -> Builder:
 
     found = find_lease(lease)
     if not found.installed or found.address is None:
-        raise StageError(f"{found.description} is not installed yet; run 'reel builder install'")
+        raise StageError(f"{found.description} is not installed yet; run 'reel builder install'", status=3)
     folder = state_folder() / "keys" / found.id
     public = (folder / "ssh_host_ed25519_key.pub").read_text(encoding="utf-8")
     return Builder(found.id, found.address, BUILD_USER, str(folder / "id_ed25519"), public, jobs)
@@ -93,10 +93,10 @@ def unregister(name: str | None) -> None:
 
     show_open_leases()
     registry = Registry(state_folder())
-    names = [name] if name else sorted(registry.builders())
-    for each in names:
+    known = sorted(registry.builders())
+    for each in [name] if name else known:
         if not registry.remove(each):
-            raise StageError(f"builder '{each}' is not registered")
+            raise StageError(f"builder '{each}' is not registered; there is {', '.join(known) or 'none'}", status=2)
         print(each)
 
 
