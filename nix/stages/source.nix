@@ -6,6 +6,7 @@
   inputs.master = "master";
   schemas = [ "probe" ];
   modules = [
+    "byte_progress.py"
     "media/frames.py"
     "media/sound_streams.py"
   ];

@@ -53,6 +53,16 @@ def test_a_master_is_described_as_it_is(film: Callable[..., Path], source: Calla
     }
 
 
+def test_the_last_line_of_progress_says_that_all_of_a_small_master_was_read(
+    film: Callable[..., Path], source: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    master = film(SHOTS)
+    source(master)
+    kilobytes = round(master.stat().st_size / 1000)
+    assert 1 <= kilobytes < 1000
+    assert f"source: {kilobytes}/{kilobytes} kilobytes, " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.avi", "a.ts"])
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(25), Fraction(24000, 1001)])
 def test_frames_and_rate_are_right_in_every_container(

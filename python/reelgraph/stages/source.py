@@ -13,11 +13,11 @@ import av
 import numpy as np
 from av.stream import Disposition, Stream
 
+from reelgraph.byte_progress import byte_progress
 from reelgraph.errors import StageError
 from reelgraph.files import file_hash, write_json
 from reelgraph.media.frames import frame_rate, open_media, reading, video_stream
 from reelgraph.media.sound_streams import choose_sound
-from reelgraph.progress import progress
 from reelgraph.stage import Stage
 
 LOUDEST_SILENCE = 3  # of 32767: the noise that lossy codecs make of digital silence
@@ -68,12 +68,15 @@ def check_bytes(master: Path, expected: str | None) -> str:
 def time_stamps(master: Path) -> Stamps:
     """Read through the file without decoding anything."""
     stamps: Stamps = defaultdict(list)
-    size = master.stat().st_size >> 20
-    with open_media(master) as container, reading(master), progress("source", size, "megabyte") as counter:
+    size, reached = master.stat().st_size, 0
+    with open_media(master) as container, reading(master), byte_progress("source", size) as on_bytes:
         for packet in container.demux():
             if packet.pts is not None and not packet.is_discard:
                 stamps[packet.stream.index].append((packet.pts, packet.duration or 0))
-            counter.done = max(counter.done, (packet.pos or 0) >> 20)
+            if packet.pos is not None and packet.pos > reached:
+                on_bytes(packet.pos - reached)
+                reached = packet.pos
+        on_bytes(size - reached)
     return {index: sorted(packets) for index, packets in stamps.items()}
 
 
