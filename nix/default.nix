@@ -1,4 +1,4 @@
-# reelgraph : { toolchain, system } -> { lib, packages, pipelines, apps, checks }
+# reelgraph : { toolchain, system } -> { lib, packages, pipelines, apps, checks, devShells }
 #
 # Everything that flake.nix offers for one system.
 { toolchain, system }:
@@ -77,4 +77,5 @@ in
     } { nonce = builtins.getEnv "REEL_VALIDATION_NONCE"; };
   };
   apps = import ./apps.nix { inherit python; };
+  devShells = pkgs: import ./shell.nix { inherit pkgs; checkout = import ./checkout.nix { inherit python; }; };
 }

@@ -1,13 +1,13 @@
-# shell : { pkgs } -> { default }
+# shell : { pkgs, checkout } -> { default }
 #
-# A plain shell for working on Reelgraph itself, where nixpkgs can be reached.
-{ pkgs }:
+# `nix develop` where nixpkgs can be reached: what the app `shell` has, and tools of nixpkgs.
+{ pkgs, checkout }:
 {
   default = pkgs.mkShell {
     packages = [
       pkgs.git
       pkgs.nixfmt-tree
-      pkgs.python311
     ];
+    shellHook = checkout.shell "develop";
   };
 }

@@ -13,7 +13,7 @@ def test_the_flake_shows_what_it_offers_and_says_what_each_is_for() -> None:
     shown = json.loads(finished.output)
     packages, apps = (shown[kind]["x86_64-linux"] for kind in ("packages", "apps"))
     assert {"wan22-smoke", "wan22-smoke-cuda", "ltx2-smoke", "default"} == packages.keys()
-    assert {"tests", "bench", "reel"} <= apps.keys()
+    assert {"tests", "bench", "shell", "reel"} <= apps.keys()
     assert all(package["description"] for package in packages.values())
     # Nix 2.8 tells only packages' descriptions.
     program = nixw(

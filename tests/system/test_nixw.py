@@ -133,6 +133,49 @@ def test_it_works_from_any_directory_and_passes_the_status_on() -> None:
     assert nixw("eval", f"{ROOT}#no-such-thing", cwd=ROOT / "docs").status == 1
 
 
+def developing(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `nixw develop` in a folder of the checkout, with lines typed into the shell that it opens."""
+    command = [ROOT / "nixw", "develop", *arguments]
+    environment = {**os.environ, "SHELL": "/bin/sh", "NIXW_TOOLCHAIN": "embedded"}
+    return subprocess.run(
+        command, cwd=ROOT / "docs", env=environment, input=typed, capture_output=True, text=True, check=False
+    )
+
+
+def test_develop_opens_a_shell_with_the_reel_of_the_checkout_and_the_python_of_its_tests() -> None:
+    finished = developing(
+        typed="reel --help\npython -c 'import pytest, reelgraph; print(reelgraph.__file__)'\nexit 7\n"
+    )
+    assert finished.returncode == 7, finished.stderr
+    assert "Usage: reel " in finished.stdout and str(ROOT / "python/reelgraph/__init__.py") in finished.stdout
+    asked = developing("--command", "sh", "-c", "command -v reel && exit 5")
+    assert (asked.returncode, Path(asked.stdout.strip()).name) == (5, "reel")
+
+
+def test_the_python_of_a_persons_own_bashrc_comes_behind_that_of_the_tests(tmp_path: Path) -> None:
+    (tmp_path / ".bashrc").write_text(f'PATH="{tmp_path}:$PATH" mine=kept\n')
+    (tmp_path / "python").write_text("#!/bin/sh\n")
+    (tmp_path / "python").chmod(0o755)
+    finished = subprocess.run(
+        ["script", "--quiet", "--command", f"{ROOT}/nixw develop", "/dev/null"],
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(tmp_path), "SHELL": shutil.which("bash") or "bash"},
+        input="command -v python; echo $mine; exit\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = finished.stdout.splitlines()
+    assert any(line.endswith("-reel-python-test/bin/python") for line in said) and "kept" in said, finished.stdout
+
+
+@pytest.mark.parametrize("arguments", [(".#smoke",), ("--command",)])
+def test_develop_says_what_it_takes(arguments: tuple[str, ...]) -> None:
+    finished = developing(*arguments)
+    said = f"shell: takes nothing, or --command PROGRAM ARGUMENTS; '{arguments[0]}' is neither\n"
+    assert finished.returncode == 2 and finished.stderr.endswith(said), finished.stderr
+
+
 def test_a_user_with_a_daemon_builds_too(tmp_path: Path, checkout: Path) -> None:
     socket = tmp_path / "daemon"
     features = "extra-experimental-features = nix-command flakes ca-derivations\n"
