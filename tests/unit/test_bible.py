@@ -239,6 +239,7 @@ def test_aliases_lead_to_the_name_of_their_entry() -> None:
         ("Harry waits. Frank sees him.", ["Harry"]),
         ("Frank waits. Harry's ears droop.", ["Harry's"]),
         ("Emily waits. Fred's ears droop. Sterling runs.", ["Emily", "Fred's", "Sterling"]),
+        ("Lily waits. Reed's ears droop. Spring comes, seen by Frank.", ["Lily", "Reed's"]),
         ("Grey stones lie about. Sitting on one, Frank grins. Medium-wide shot. Thorns fly.", []),
     ],
 )

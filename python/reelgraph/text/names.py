@@ -30,11 +30,13 @@ why wide with within without yellow yes yet you young your zoom
 """
 STARTERS = frozenset(_STARTERS.split())
 PARTICIPLE = re.compile(r"[a-z]{2,}(?:ing|ed|ly)")
-# Names that end like a participle or an adverb; one that is none of these still passes at the start of a sentence.
+# Given names that end like a participle or an adverb: those of the US census of 1990 that are no words, and some more.
 _NAMES = """
-ahmed alfred beijing beverly billy bradly carly channing charly dolly elly emily everly fleming fred golding harding
-hamed holly irving italy jared kelly kimberly lilly manfred manning mildred milly mohamed mohammed molly
-muhammed nelly polly reilly sally shelly sicily sterling tilly wally waverly wilfred willy winifred
+ahmed alfred amberly aracely ashely ashly beijing beverly billy bradly carly cecily channing charly cherly ching
+cicely dolly elly emely emily everly fleming fred golding hamed harding hildred holly irving italy jared karly keely
+kelly kemberly kimberely kimberly kymberly lilly lily magaly manfred manning mildred milly mohamed mohammed molly
+muhammed neely nelly polly reed reilly sally shelly sherly shirely shirly sicily sterling tilly wally waverly wilfred
+willy winfred winifred winnifred
 """
 NAMES_LIKE_PARTICIPLES = frozenset(_NAMES.split())
 
