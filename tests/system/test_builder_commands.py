@@ -577,6 +577,7 @@ def test_cancel_after_ends_the_lease_when_the_results_are_here_and_only_then(
     assert (process.returncode == 0) == ends, process.stderr
     assert (person.office.account.billed() == {}) == ends
     assert ("cancelled and verified" if ends else "is still billed; end it with") in process.stderr
+    assert ends or "there is no target 'no-such-target'" in process.stderr
 
 
 # Killed at every point

@@ -111,7 +111,7 @@ def test_a_command_of_reel_ends_with_its_own_status(capsys: pytest.CaptureFixtur
     assert call_reel(["models", "tiers"]) == 0
     assert "24 GB" in capsys.readouterr().out
     assert call_reel(["models", "tiers", "--no-such-option"]) == 2
-    assert "No such option" in capsys.readouterr().err
+    assert "reel: no such option '--no-such-option' (see: reel models tiers --help)" in capsys.readouterr().err
     with pytest.raises(StageError, match="there is no manifest"):
         call_reel(["manifest", "validate", "--manifest", "absent.json"])
 

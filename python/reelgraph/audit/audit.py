@@ -23,7 +23,7 @@ from reelgraph.audit.differences import Difference, compare_outputs
 from reelgraph.audit.rebuild import VARIATIONS, Circumstances, instantiate
 from reelgraph.errors import StageError
 from reelgraph.graph.builders import LOCAL, read_machines
-from reelgraph.graph.evaluate import Checkout, Graph, load_graph, write_derivations
+from reelgraph.graph.evaluate import Checkout, Graph, Stage, load_graph, write_derivations
 from reelgraph.graph.state import StageState, find_states
 from reelgraph.graph.store import Store, ValidPath
 from reelgraph.graph.words import counted, some
@@ -92,8 +92,10 @@ def run_audit(checkout: Checkout, target: str, options: Options) -> Audit:
     """Audit a target; stages that are not built yet are built first."""
     begin = time.monotonic()
     graph = load_graph(checkout, target)
+    # Before the first build, so that a revision that is not there costs none.
+    earlier = load_graph(checkout, graph.target, checkout.flake_at(options.since)).stages if options.since else {}
     store, states = _built_states(checkout, graph)
-    skipped = _skipped(checkout, graph, states, options)
+    skipped = _skipped(checkout, graph, states, earlier, options)
     second = {name: options.circumstances.of(state.derivation) for name, state in states.items() if name not in skipped}
     clean = CleanStore(
         checkout=Checkout(checkout.root, options.nix_folder),
@@ -166,10 +168,15 @@ def _built_states(checkout: Checkout, graph: Graph) -> tuple[Store, dict[str, St
     return store, states
 
 
-def _skipped(checkout: Checkout, graph: Graph, states: Mapping[str, StageState], options: Options) -> dict[str, str]:
-    """Return why stages are not checked, by name."""
+def _skipped(
+    checkout: Checkout,
+    graph: Graph,
+    states: Mapping[str, StageState],
+    earlier: Mapping[str, Stage],
+    options: Options,
+) -> dict[str, str]:
+    """Return why stages are not checked, by name; ``earlier`` are the stages of the revision to compare with."""
     skipped: dict[str, str] = {}
-    earlier = load_graph(checkout, graph.target, checkout.flake_at(options.since)).stages if options.since else {}
     machines = read_machines(checkout) if any(stage.features for stage in graph.stages.values()) else None
     for name, state in states.items():
         stage = state.stage

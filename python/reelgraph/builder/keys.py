@@ -77,4 +77,6 @@ def _blob(public: str) -> bytes:
     try:
         return base64.b64decode(public.split()[1], validate=True)
     except (IndexError, ValueError) as error:
-        raise StageError(f"'{public[:40]}' is not a public key such as 'ssh-ed25519 AAAA…'") from error
+        raise StageError(
+            f"'{' '.join(public.split())[:40]}' is not a public key such as 'ssh-ed25519 AAAA…'"
+        ) from error

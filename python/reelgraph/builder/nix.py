@@ -14,7 +14,7 @@ from typing import Any
 
 from reelgraph.errors import StageError
 from reelgraph.graph.evaluate import find_checkout
-from reelgraph.graph.refusals import is_about_lock
+from reelgraph.graph.refusals import is_about_lock, refusal
 
 # An ssh connection that broke silently would hold a build for hours.
 SSH_OPTIONS = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
@@ -114,7 +114,9 @@ def plan(installables: Iterable[str]) -> Plan:
     installables = list(installables)
     dry = nixw(["build", "--dry-run", "--json", "--no-link", *installables], show=False)
     if dry.status:
-        raise StageError(f"{' '.join(installables)}: cannot be planned: {last_line(dry.log)}")
+        named = next((name for name in installables if f"'{name.rpartition('#')[2]}'" in dry.log), installables[0])
+        unexplained = StageError(f"{' '.join(installables)}: cannot be planned: {last_line(dry.log)}")
+        raise refusal(find_checkout().root, named, dry.log) or unexplained
     roots = [entry["drvPath"] for entry in json.loads(dry.output) if "drvPath" in entry]
     missing = frozenset(re.findall(r"^\s+(/nix/store/\S+\.drv)$", dry.log, re.MULTILINE))
     shown = nixw(["derivation", "show", "--recursive", *roots], show=False)

@@ -140,6 +140,9 @@ def write_quote(path: Path, quote: Quote) -> None:
 
 def read_quote(path: Path) -> Quote:
     """Read a quote file, or raise a StageError that names it."""
+    if not path.exists():
+        how = f"reel builder find-cheapest-gpu --hours HOURS --output {path}"
+        raise StageError(f"{path}: there is no quote; make one: {how}", status=3)
     value = read_json(path)
     validate(value, "builder-quote", path.name)
     return quote_from_json(value)

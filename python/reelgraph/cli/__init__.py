@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -23,3 +24,11 @@ class Group(click.Group):
             super().format_options(context, formatter)
         else:
             self.format_commands(context, formatter)
+
+
+def wrong_use(error: click.UsageError) -> str:
+    """Return what click says of a command's wrong use as one sentence, with where its help is."""
+    said = " ".join(error.format_message().split()).rstrip(".")
+    said = re.sub(r"is not a valid integer( range)?", "is no whole number", said)
+    said = re.sub(r"is not a valid float( range)?", "is no number", said)
+    return f"{said[0].lower()}{said[1:]} (see: {error.ctx.command_path if error.ctx else 'reel'} --help)"

@@ -25,6 +25,10 @@ def command(target: str | None, as_json: bool, as_document: bool, check: bool) -
     from reelgraph.graph.evaluate import find_checkout
     from reelgraph.models.licences import DOCUMENT, reached_works, read_verdicts, release_text, table, write_document
 
+    if check and not as_document:
+        raise StageError("--check goes with --document", status=2)
+    if target and as_document:
+        raise StageError(f"--document is of all works; leave out {target}", status=2)
     checkout = find_checkout()
     if as_document:
         path, text = checkout.root / DOCUMENT, write_document(checkout.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -119,15 +120,16 @@ def read_groups(project: Path) -> dict[str, list[Any]]:
         raise StageError(f"{path}: has no [dependency-groups] to lock ({error})", status=2) from error
 
 
-def relock(project: Path, system: str, upgrade: Collection[str] = ()) -> list[str]:
-    """Rewrite ``project``/locks/``system``/*.txt; return one line for each package that changed.
+def relock(project: Path, upgrade: Collection[str] = ()) -> list[str]:
+    """Rewrite ``project``'s lists for this machine's system; return one line for each package that changed.
 
     What is locked stays at its version unless ``upgrade`` names it: another version of any wheel builds all stages that
     see it again.
     """
     groups = read_groups(project)
     requirements = sorted({text for group in groups for text in group_requirements(groups, group)})
-    folder = project / "locks" / system
+    # pip chooses wheels for the machine that it runs on.
+    folder = project / "locks" / f"{platform.machine()}-linux"
     pins = kept(folder, requirements, upgrade)
     # What is locked is nearly what will be; a first list has only the requirements to go by.
     with progress("resolve with pip", len(pins) or len(requirements), "package") as counter:
@@ -151,15 +153,14 @@ def relock(project: Path, system: str, upgrade: Collection[str] = ()) -> list[st
 
 
 @click.command(name="lock")
-@click.option("--system", default="x86_64-linux", show_default=True, help="The system whose lists are rewritten.")
 @click.option("--upgrade", multiple=True, metavar="PACKAGE", help="Take this one's newest version; may be repeated.")
 @click.argument("project", type=click.Path(path_type=Path, exists=True, file_okay=False), default="python")
-def command(project: Path, system: str, upgrade: tuple[str, ...]) -> None:
-    """Resolve PROJECT's pyproject.toml again and say what changed in its hash-locked lists.
+def command(project: Path, upgrade: tuple[str, ...]) -> None:
+    """Resolve PROJECT's pyproject.toml again and say what changed in its hash-locked lists for this machine's system.
 
     Packages keep the versions that they are locked at, so that what is added rebuilds no more than it must.
 
     Example: reel lock --upgrade torch python
     """
-    changes = relock(project, system, upgrade)
+    changes = relock(project, upgrade)
     print("\n".join(changes) if changes else "nothing changed")

@@ -6,10 +6,11 @@ import errno
 import importlib
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from reelgraph.cli import Group
+from reelgraph.cli import Group, wrong_use
 from reelgraph.errors import StageError
 
 # What a file system says no to; another error of the system's is a mistake of ours, and shows where.
@@ -50,10 +51,19 @@ class Commands(Group):
             raise click.exceptions.NoSuchCommand(name, possibilities=names, ctx=context)
         return super().resolve_command(context, arguments)
 
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Read the options before the command's name."""
+        try:
+            return super().parse_args(context, arguments)
+        except click.UsageError as error:
+            _end_wrong_use(context, error)
+
     def invoke(self, context: click.Context) -> object:
         """Run the chosen command; what the user can mend ends with one sentence and the error's exit status."""
         try:
             return super().invoke(context)
+        except click.UsageError as error:
+            _end_wrong_use(context, error)
         except StageError as error:
             print(f"reel: {error}", file=sys.stderr)
             context.exit(error.status)
@@ -69,7 +79,15 @@ class Commands(Group):
             context.exit(3)
 
 
-@click.command(cls=Commands)
+def _end_wrong_use(context: click.Context, error: click.UsageError) -> NoReturn:
+    # A group that is called without a command prints its help.
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        raise error
+    print(f"reel: {wrong_use(error)}", file=sys.stderr)
+    context.exit(error.exit_code)
+
+
+@click.command(name="reel", cls=Commands)
 def main() -> None:
     """Everything in Reelgraph that is not a build.
 

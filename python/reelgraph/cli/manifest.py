@@ -182,7 +182,10 @@ def keep_once(variants: Path, file: Path | None) -> None:
     from reelgraph.manifest.document import MANIFEST, read_manifest
 
     place = _paths(file)[0]
-    found = read_json(variants / "variants.json" if variants.is_dir() else variants)
+    source = variants / "variants.json" if variants.is_dir() else variants
+    if not source.exists():
+        raise StageError(f"{variants}: holds no variants.json; give what .#iiw.variants was built to", status=2)
+    found = read_json(source)
     folder = place.parents[len(MANIFEST.parts) - 1] / recurring.CUTS
     added = recurring.keep_once(found, read_manifest(place), folder)
     if not added:

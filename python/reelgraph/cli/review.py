@@ -31,12 +31,16 @@ def command(episode: str, output: Path | None, overrides: Path | None, as_json: 
     """
     from reelgraph.text.yaml import read_yaml
     from reelgraph.words.builds import build_stages, materials_of, overrides_of
-    from reelgraph.words.review import write_review
+    from reelgraph.words.review import check_new, write_review
 
     pipeline, name = materials_of(episode)
     folder = output or Path(f"review-{name}")
+    # Before the work, so that a wrong name costs no build.
+    check_new(folder)
+    written = read_yaml(overrides) if overrides else None
     outputs = build_stages(pipeline, name, STAGES)
-    written = read_yaml(overrides) if overrides else overrides_of(pipeline, name)
+    if overrides is None:
+        written = overrides_of(pipeline, name)
     count = write_review(name, outputs, written, folder)
     if as_json:
         print(json.dumps({"page": str(folder / "index.html"), "clips": count}))

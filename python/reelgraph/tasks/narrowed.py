@@ -56,4 +56,6 @@ class Narrowed(Checkout):
             return (
                 f"pipeline '{name}' is not there, and git does not know {some(unknown, 2)}; run: git add nix materials"
             )
-        return f"there is no pipeline '{name}'" + (f"; did you mean {like}?" if like else "")
+        # What makes the licensed pipeline is a task, which is named after this sentence.
+        hint = f"; did you mean {like}?" if like else "" if name.startswith("iiw") else "; try smoke"
+        return f"there is no pipeline '{name}'{hint}"

@@ -201,14 +201,15 @@ class Runner:
 
 def call_reel(arguments: Sequence[str]) -> int:
     """Run a command of reel in this process and return its exit status; a StageError passes through."""
+    from reelgraph.cli import wrong_use
     from reelgraph.cli.main import main
 
     name, *rest = arguments
     command = main.get_command(click.Context(main), name)
     try:
         returned = command.main(args=rest, prog_name=f"reel {name}", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except click.UsageError as error:
+        _say(wrong_use(error))
         return error.exit_code
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)

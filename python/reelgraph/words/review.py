@@ -91,14 +91,19 @@ def time_code(seconds: Fraction) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
+def check_new(folder: Path) -> None:
+    """Raise a StageError where something is in the way of the page's new directory."""
+    if folder.exists():
+        raise StageError(f"{folder}: exists already; name a new directory, nothing is overwritten", status=2)
+
+
 def write_review(episode: str, outputs: Mapping[str, Path], overrides: Any, folder: Path) -> int:
     """Write the page of an episode with its clips into the new directory ``folder``; return how many clips it has.
 
     ``outputs`` are the directories of the stages source, clips, shot-reference and caption; ``overrides`` is what a
     file of corrections says.
     """
-    if folder.exists():
-        raise StageError(f"{folder}: exists already; name a new directory, nothing is overwritten", status=2)
+    check_new(folder)
     clips = read_json(outputs["clips"] / "clips.json")["clips"]
     probe = read_json(outputs["source"] / "probe.json")
     master, fps = f"sha256:{probe['sha256']}", Fraction(probe["video"]["fps_rational"])

@@ -70,14 +70,18 @@ def _rented(lease: str | None, jobs: int) -> Builder:
 
 
 def _own(name: str, host: str, user: str, key: Path | None, host_key: Path | None, jobs: int) -> Builder:
+    from reelgraph.builder.keys import fingerprints
     from reelgraph.builder.machines import Builder
 
     if key is None or host_key is None:
         raise StageError("--host needs --key and --host-key", status=2)
     try:
-        public = host_key.read_text(encoding="utf-8")
+        public = host_key.read_text(encoding="utf-8", errors="replace")
+        fingerprints(public)
     except OSError as error:
         raise StageError(f"{host_key}: cannot be read ({error.strerror})", status=3) from error
+    except StageError as error:
+        raise StageError(f"{host_key}: {error}", status=2) from error
     return Builder(name, host, user, str(key.absolute()), public, jobs)
 
 

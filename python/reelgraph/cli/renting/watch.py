@@ -48,7 +48,7 @@ def watch(once: bool, every: float, warn_minutes: float, command: str | None, al
 @click.command("watchdog")
 @tell_option
 @alive_option
-@click.option("--units", type=click.Path(path_type=Path), help="Folder of this user's systemd units.")
+@click.option("--units", type=click.Path(path_type=Path, file_okay=False), help="Folder of this user's systemd units.")
 def watchdog(command: str | None, alive: str | None, units: Path | None) -> None:
     """Write a systemd timer and print a crontab line that look every five minutes; start either.
 
