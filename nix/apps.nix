@@ -33,7 +33,11 @@ in
   '';
   bench = app "bench" "Run one of tests/bench by name" ''
     ${checkout.enter "bench"}
-    name=''${1:?"name one of: $(cd tests/bench && ls ./*.py)"}
+    if [ ! -e "tests/bench/''${1-}.py" ]; then
+      echo "bench: there is no '"''${1-}"'; name a file of tests/bench without its .py" >&2
+      exit 2
+    fi
+    name=$1
     shift
     exec ${python.environments.test}/bin/python3.11 "tests/bench/$name.py" "$@"
   '';

@@ -19,6 +19,7 @@ from reelgraph.errors import StageError
 from reelgraph.train.by_hand import Choices, dry_run
 
 VARIANTS = ("ti2v-5b", "t2v-a14b", "i2v-a14b")
+_COUNT = click.IntRange(1)
 
 
 @click.command(help=__doc__)
@@ -38,21 +39,21 @@ VARIANTS = ("ti2v-5b", "t2v-a14b", "i2v-a14b")
 )
 @click.option("--wan22-model", type=click.Path(path_type=Path), help="Folder of the model; --dry-run needs none.")
 @click.option("--model-variant", type=click.Choice(VARIANTS), default="ti2v-5b", show_default=True)
-@click.option("--lora-rank", type=int, default=32, show_default=True)
-@click.option("--epochs", type=int, default=5, show_default=True)
+@click.option("--lora-rank", type=_COUNT, default=32, show_default=True)
+@click.option("--epochs", type=_COUNT, default=5, show_default=True)
 @click.option(
-    "--dataset-repeat", type=int, default=100, show_default=True, help="Times that each clip is seen in an epoch."
+    "--dataset-repeat", type=_COUNT, default=100, show_default=True, help="Times that each clip is seen in an epoch."
 )
-@click.option("--learning-rate", type=float, default=1e-4, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True)
 @click.option(
-    "--num-frames", type=int, default=81, show_default=True, help="Clips with more frames are left out, with a line."
+    "--num-frames", type=_COUNT, default=81, show_default=True, help="Clips with more frames are left out, with a line."
 )
-@click.option("--height", type=int, default=480, show_default=True, help="Larger clips are left out, with a line.")
-@click.option("--width", type=int, default=832, show_default=True, help="Larger clips are left out, with a line.")
-@click.option("--gradient-accumulation-steps", type=int, default=1, show_default=True)
+@click.option("--height", type=_COUNT, default=480, show_default=True, help="Larger clips are left out, with a line.")
+@click.option("--width", type=_COUNT, default=832, show_default=True, help="Larger clips are left out, with a line.")
+@click.option("--gradient-accumulation-steps", type=_COUNT, default=1, show_default=True)
 @click.option("--device", default="cuda", show_default=True, help="cuda, or cpu for toy models.")
 @click.option(
-    "--processes", type=int, default=1, show_default=True, help="GPUs of this machine; the result is the same."
+    "--processes", type=_COUNT, default=1, show_default=True, help="GPUs of this machine; the result is the same."
 )
 @click.option(
     "--dry-run", "only_plan", is_flag=True, help="Check data; print plan, memory and time; needs no GPU, no weights."

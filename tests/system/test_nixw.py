@@ -176,6 +176,13 @@ def test_develop_says_what_it_takes(arguments: tuple[str, ...]) -> None:
     assert finished.returncode == 2 and finished.stderr.endswith(said), finished.stderr
 
 
+@pytest.mark.parametrize("arguments", [(), ("nowhere",)])
+def test_a_bench_that_is_not_there_is_named(arguments: tuple[str, ...]) -> None:
+    finished = nixw("run", ".#bench", "--", *arguments)
+    said = f"bench: there is no '{''.join(arguments)}'; name a file of tests/bench without its .py\n"
+    assert finished.status == 2 and finished.log.endswith(said)
+
+
 def test_a_user_with_a_daemon_builds_too(tmp_path: Path, checkout: Path) -> None:
     socket = tmp_path / "daemon"
     features = "extra-experimental-features = nix-command flakes ca-derivations\n"

@@ -121,6 +121,7 @@ def test_what_the_file_system_refuses_is_one_sentence(monkeypatch: pytest.Monkey
         (["graph", "smoke", "--store", "/nowhere"], "Directory '/nowhere' does not exist (see: reel graph --help)"),
         (["manifest", "guard", "/nowhere"], "Path '/nowhere' does not exist (see: reel manifest guard --help)"),
         (["task", "train:step1-clips", "--json"], "reel: --json goes with --dry-run, or with the list"),
+        (["verify", "README.md", "--key", "/nowhere"], "File '/nowhere' does not exist (see: reel verify --help)"),
         (["licences", "--check"], "reel: --check goes with --document"),
         (["licences", "smoke", "--document"], "reel: --document is of all works; leave out smoke"),
         (

@@ -115,6 +115,16 @@ def test_a_dry_run_prints_plan_memory_and_time_for_every_tier(package, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "flag",
+    ["--epochs 0", "--dataset-repeat -1", "--gradient-accumulation-steps 0", "--learning-rate 0", "--lora-rank 0"],
+)
+def test_a_number_that_trains_nothing_is_wrong_usage(package, tmp_path, flag):
+    flags = ["--training-data-dir", package, "--output-dir", tmp_path / "out", "--dry-run", *flag.split()]
+    result = CliRunner().invoke(main, list(map(str, flags)))
+    assert result.exit_code == 2 and f"Invalid value for '{flag.split()[0]}'" in result.output
+
+
 def test_a_dry_run_loads_neither_torch_nor_diffsynth(package, tmp_path):
     """So it answers at once on a laptop."""
     code = "from reelgraph.run_wan22_train import main; main(standalone_mode=False)"

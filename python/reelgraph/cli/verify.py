@@ -16,7 +16,11 @@ from reelgraph.cli import STORE
 @click.option(
     "--statement", type=click.Path(path_type=Path), help="The statement, if not provenance.intoto.json beside FILE."
 )
-@click.option("--key", type=click.Path(path_type=Path), help="Signer's SSH or minisign public key, or allowed signers.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Signer's SSH or minisign public key, or allowed signers.",
+)
 @STORE
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON (schemas/reel-verify.json).")
 def command(file: Path, statement: Path | None, key: Path | None, store: Path, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from contextlib import chdir
 from difflib import get_close_matches
@@ -60,11 +59,10 @@ def _no_episode(pipeline: str, episode: str, episodes: Sequence[str]) -> NoSuchT
 
 def overrides_of(pipeline: str, episode: str) -> Any:
     """Return the corrections that the pipeline has for an episode, as their file says them; None where it has none."""
-    checkout = find_checkout()
     attribute = f".#{pipeline}.episodes.{episode}.reviewed.needs.overrides"
     text = "file: if file == null then null else builtins.readFile file"
-    command = [str(checkout.root / "nixw"), "eval", "--json", attribute, "--apply", text]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=checkout.root)
-    if finished.returncode:
+    with chdir(find_checkout().root):
+        finished = nixw(["eval", "--json", attribute, "--apply", text])
+    if finished.status:
         raise StageError(f"{pipeline}.{episode}: its corrections cannot be found; what Nix says stands above")
-    return parse_yaml(json.loads(finished.stdout) or "[]", f"overrides of {episode}")
+    return parse_yaml(json.loads(finished.output) or "[]", f"overrides of {episode}")
