@@ -93,5 +93,5 @@ def main() -> None:
 
     Example: reel plan wan22-smoke
 
-    Exit status: 0 good, 1 the answer is no, 2 wrong usage, 3 something needed is missing.
+    Exit status: 0 good, 1 the answer is no, 2 wrong usage, 3 something needed is missing, 130 interrupted.
     """
