@@ -246,6 +246,11 @@ def test_the_cheapest_lease_comes_first_and_unknown_cards_are_reported(person: P
     assert "left out: auction 3052442: NVIDIA GeForce GTX 1080 has 8 GB, less than 20" in messages
 
 
+def test_a_quote_may_go_into_a_folder_that_is_not_there_yet(person: Person) -> None:
+    status, _, messages = person.reel("find-cheapest-gpu", "--hours", "10", "--output", "new/quotes/quote.json")
+    assert status == 0 and (person.folder / "new/quotes/quote.json").is_file(), messages
+
+
 def test_nothing_strong_enough_is_an_answer_of_its_own(person: Person) -> None:
     status, _, messages = person.reel("find-cheapest-gpu", "--hours", "10", "--min-memory-gb", "200")
     assert status == 1 and "nothing on offer has a known GPU with 200 GB" in messages

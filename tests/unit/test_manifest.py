@@ -184,6 +184,14 @@ def test_the_good_masters_are_listed_where_the_bad_ones_may_be_left_out(checkout
     assert "left out: holiday.mp4" in said
 
 
+def test_leaving_out_every_master_leaves_no_manifest(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/IIW_205_Locked_EN.mp4").write_text("no film")
+    status, said = reel("build", tmp_path / "broken", "--leave-out")
+    assert status == 1 and "IIW_205_Locked_EN.mp4: cannot be read as a film" in said, said
+    assert not (checkout / "materials/training-data/iiw_english_source_manifest.json").exists()
+
+
 def one(folder: Path, patterns: Path = PATTERNS) -> Any:
     """Build the manifest of one folder without a checkout."""
     return build(folder, read_patterns(patterns), Hashes(folder.parent / "hashes.jsonl"))

@@ -164,6 +164,14 @@ def test_a_card_gets_the_least_recomputation_that_fits():
     ]
 
 
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_the_cost_page_reckons_with_what_was_measured(recompute):
+    seconds = estimate("ti2v-5b", 8190, recompute).seconds
+    assert f"| {seconds:.2f} s a step" in (ROOT / "docs/cost.md").read_text(), (
+        "correct the worked example of docs/cost.md"
+    )
+
+
 def test_estimates_give_back_what_was_measured():
     assert estimate("ti2v-5b", 8190, "none").seconds == pytest.approx(0.463)
     assert estimate("t2v-a14b", 20280, "full").seconds == pytest.approx(6.19)

@@ -135,6 +135,7 @@ def check_unchanged(quote: Quote, offer: Offer | None) -> None:
 
 def write_quote(path: Path, quote: Quote) -> None:
     """Write a quote file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, quote_as_json(quote))
 
 

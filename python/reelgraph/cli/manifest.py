@@ -71,7 +71,7 @@ def build(folder: Path, bible: Path | None, patterns: Path | None, leave_out: bo
     names = read_patterns(patterns or usual_patterns)
     before: dict[str, Any] = read_json(place) if place.exists() else {"episodes": [], "smoke_subset": []}
     built = build_manifest(folder, names, Hashes(), before["episodes"], _bible_episodes(bible))
-    if built.refused and not leave_out:
+    if built.refused and not (leave_out and built.episodes):
         _refuse(built.refused)
     known = {episode["id"] for episode in built.episodes}
     manifest = {
