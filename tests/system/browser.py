@@ -11,17 +11,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from together import once
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 PATIENCE_SECONDS = 60.0
 
 
-def find_chromium(folder: Path) -> str:
-    """Return this machine's Chromium, or one fetched into ``folder``."""
+def find_chromium() -> str:
+    """Return this machine's Chromium, or one that is fetched once for all tests of a run."""
     for name in PROGRAMS:
         if program := shutil.which(name):
             return program
-    subprocess.run([Path(__file__).with_name("chromium.sh"), folder], check=True)
-    return str(folder / "chromium")
+    fetch = Path(__file__).with_name("chromium.sh")
+    return str(once("chromium", lambda folder: subprocess.run([fetch, folder], check=True)) / "chromium")
 
 
 class Browser:

@@ -11,6 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from together import once
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -65,10 +67,10 @@ def output_paths(
     return [built["outputs"]["out"] for built in json.loads(finished.output)]
 
 
-def fetch_nix(folder: Path, release: str) -> Path:
-    """Fetch `nix` of a Debian release into a folder and return where it is."""
-    subprocess.run([ROOT / "tests/system/newer_nix.sh", folder, release], check=True)
-    return folder / "bin"
+def fetch_nix(release: str) -> Path:
+    """Fetch `nix` of a Debian release, once for all tests of a run, and return where it is."""
+    fetch = ROOT / "tests/system/newer_nix.sh"
+    return once(f"nix-{release}", lambda folder: subprocess.run([fetch, folder, release], check=True)) / "bin"
 
 
 def copy_of_checkout(target: Path) -> Path:
