@@ -74,6 +74,18 @@ class Browser:
         while loader not in self._loaded:
             self._note(self._read())
 
+    def reopen(self, page: Path, downloads: Path, script: str) -> None:
+        """Load a file as somebody does who closed one before, again until a JavaScript expression is true.
+
+        What a page keeps in localStorage reaches the process of the next a moment later.
+        """
+        end = time.monotonic() + PATIENCE_SECONDS
+        self.open(page, downloads)
+        while not self.evaluate(script):
+            assert time.monotonic() < end, f"never true: {script}"
+            time.sleep(0.05)
+            self.open(page, downloads)
+
     def show(self, page: Path, scheme: str, width: int = 1400, height: int = 1200) -> None:
         """Load a file under a colour scheme, ``light`` or ``dark``, in a window of this many pixels."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
