@@ -29,6 +29,10 @@ in
 {
   tests = app "tests" "Try everything that Reelgraph promises, or what pytest's arguments name" ''
     ${checkout.enter "tests"}
+    # As in every stage: threads that wait for a core which another process has make small models far slower.
+    export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+    # All of it takes half an hour on one core. Files are given out in pytest.ini's order: small ones last, to fill the gaps.
+    [ $# -gt 0 ] || set -- --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
     exec ${python.environments.test}/bin/python3.11 -m pytest "$@"
   '';
   bench = app "bench" "Run one of tests/bench by name" ''

@@ -11,17 +11,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from together import once
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 PATIENCE_SECONDS = 60.0
 
 
-def find_chromium(folder: Path) -> str:
-    """Return this machine's Chromium, or one fetched into ``folder``."""
+def find_chromium() -> str:
+    """Return this machine's Chromium, or one that is fetched once for all tests of a run."""
     for name in PROGRAMS:
         if program := shutil.which(name):
             return program
-    subprocess.run([Path(__file__).with_name("chromium.sh"), folder], check=True)
-    return str(folder / "chromium")
+    fetch = Path(__file__).with_name("chromium.sh")
+    return str(once("chromium", lambda folder: subprocess.run([fetch, folder], check=True)) / "chromium")
 
 
 class Browser:
@@ -71,6 +73,18 @@ class Browser:
         loader = self._call("Page.navigate", session=self._session, url=page.as_uri())["loaderId"]
         while loader not in self._loaded:
             self._note(self._read())
+
+    def reopen(self, page: Path, downloads: Path, script: str) -> None:
+        """Load a file as somebody does who closed one before, again until a JavaScript expression is true.
+
+        What a page keeps in localStorage reaches the process of the next a moment later.
+        """
+        end = time.monotonic() + PATIENCE_SECONDS
+        self.open(page, downloads)
+        while not self.evaluate(script):
+            assert time.monotonic() < end, f"never true: {script}"
+            time.sleep(0.05)
+            self.open(page, downloads)
 
     def show(self, page: Path, scheme: str, width: int = 1400, height: int = 1200) -> None:
         """Load a file under a colour scheme, ``light`` or ``dark``, in a window of this many pixels."""

@@ -12,35 +12,45 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
+from together import alone
+
+SEARCHED = f"{os.environ['PATH']}:/usr/sbin"
+INSTALLED = "sshd-installed"
 POLICY = Path("/usr/sbin/policy-rc.d")
+NO_SERVICE = "#!/bin/sh\n# Of Reelgraph's tests.\nexit 101\n"
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
-@contextmanager
-def installed_sshd() -> Iterator[Path]:
-    """Yield the path of sshd; what had to be installed for it is removed at the end, and no service is ever started."""
-    found = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if found:
-        yield Path(found)
-        return
-    made_policy = not POLICY.exists()
-    if made_policy:
-        POLICY.write_text("#!/bin/sh\nexit 101\n")
-        POLICY.chmod(0o755)
-    apt = ["apt-get", "-q", "-y", "--no-install-recommends"]
+def install_sshd() -> Path:
+    """Return the path of sshd, installed where it is missing; no service is ever started."""
+    with alone() as folder:
+        found = shutil.which("sshd", path=SEARCHED)
+        if not found:
+            # From now on there is something to remove, whatever fails.
+            (folder / INSTALLED).touch()
+            if not POLICY.exists():
+                POLICY.write_text(NO_SERVICE)
+                POLICY.chmod(0o755)
+            _apt("update")
+            _apt("-y", "--no-install-recommends", "install", "openssh-server")
+        return Path(found or "/usr/sbin/sshd")
+
+
+def remove_sshd() -> None:
+    """Remove sshd if it was installed for this run."""
+    with alone() as folder:
+        if (folder / INSTALLED).exists():
+            if POLICY.read_text() == NO_SERVICE:
+                POLICY.unlink()
+            _apt("-y", "purge", "openssh-server")
+
+
+def _apt(*arguments: str) -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        subprocess.run(["apt-get", "-q", "update"], check=True, env=quiet, stdout=subprocess.DEVNULL)
-        subprocess.run([*apt, "install", "openssh-server"], check=True, env=quiet, stdout=subprocess.DEVNULL)
-        yield Path("/usr/sbin/sshd")
-    finally:
-        subprocess.run([*apt, "purge", "openssh-server"], check=False, env=quiet, stdout=subprocess.DEVNULL)
-        if made_policy:
-            POLICY.unlink()
+    subprocess.run(["apt-get", "-q", *arguments], check=True, env=quiet, stdout=subprocess.DEVNULL)
 
 
 class LoopbackBuilder:

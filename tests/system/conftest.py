@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser
-from builder_sshd import installed_sshd
+from builder_sshd import install_sshd
 from real_nix import fetch_nix, output_paths
 
 
@@ -18,22 +18,21 @@ def smoke() -> Path:
 
 
 @pytest.fixture(scope="session")
-def newer_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def newer_nix() -> Path:
     """A folder with `nix` of a newer Debian release (2.26), relocated; fetched from the mirror that apt uses here."""
-    return fetch_nix(tmp_path_factory.mktemp("newer-nix"), "trixie")
+    return fetch_nix("trixie")
 
 
 @pytest.fixture(scope="session")
-def newest_nix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def newest_nix() -> Path:
     """The same of the Debian release that is still being made (2.34 or newer)."""
-    return fetch_nix(tmp_path_factory.mktemp("newest-nix"), "forky")
+    return fetch_nix("forky")
 
 
 @pytest.fixture(scope="session")
-def sshd() -> Iterator[Path]:
-    """The path of sshd, which is installed and removed once where it is missing: a mirror may fail at any time."""
-    with installed_sshd() as path:
-        yield path
+def sshd() -> Path:
+    """The path of sshd, which is installed where it is missing until the run ends: a mirror may fail at any time."""
+    return install_sshd()
 
 
 @pytest.fixture(scope="session")

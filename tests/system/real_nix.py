@@ -8,8 +8,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from together import once
+
+from reelgraph.audit.clean_store import CleanStore
+from reelgraph.graph.evaluate import Checkout
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,10 +72,22 @@ def output_paths(
     return [built["outputs"]["out"] for built in json.loads(finished.output)]
 
 
-def fetch_nix(folder: Path, release: str) -> Path:
-    """Fetch `nix` of a Debian release into a folder and return where it is."""
-    subprocess.run([ROOT / "tests/system/newer_nix.sh", folder, release], check=True)
-    return folder / "bin"
+def fetch_nix(release: str) -> Path:
+    """Fetch `nix` of a Debian release, once for all tests of a run, and return where it is."""
+    fetch = ROOT / "tests/system/newer_nix.sh"
+    return once(f"nix-{release}", lambda folder: subprocess.run([fetch, folder, release], check=True)) / "bin"
+
+
+@contextmanager
+def clean_store(folder: Path, attributes: Sequence[str]) -> Iterator[Path]:
+    """Yield a store that has these attributes of this checkout, as built here, and what they refer to; nothing else."""
+    clean = CleanStore(Checkout(ROOT), folder)
+    clean.prepare(output_paths(list(attributes)))
+    # The files are there, linked in seconds; of which derivations they are, Nix's own copying tells.
+    copied = nixw("copy", "--no-check-sigs", "--to", folder, *(f".#{attribute}" for attribute in attributes))
+    assert copied.status == 0, copied.log[-3000:]
+    yield folder
+    clean.remove()
 
 
 def copy_of_checkout(target: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import av
 import pytest
-from real_nix import ROOT, Finished, nixw, output_paths
+from real_nix import ROOT, Finished, clean_store, nixw, output_paths
 from safetensors import safe_open
 
 EPISODE = "big-buck-bunny-excerpt"
 # What Wan2.2's smoke job is made of too; tests/system/test_reproducible.py builds that again.
-SHARED = [f"smoke-ltx2.episodes.{EPISODE}.{stage}" for stage in ("master", "source", "shots", "clips", "reviewed")]
-SHARED += [f"smoke-ltx2.episodes.{EPISODE}.transcript-base", "smoke-ltx2.bible"]
+STAGES = ("master", "source", "shots", "clips", "bootstrap", "transcript-base", "transcript-disambiguate")
+STAGES += ("shot-reference", "scene-context", "caption", "reviewed")
+SHARED = ["smoke-ltx2.bible", *(f"smoke-ltx2.episodes.{EPISODE}.{stage}" for stage in STAGES)]
 ENVIRONMENTS = [f"lib.x86_64-linux.python.environments.{name}" for name in ("ltx2", "media", "report", "runner")]
 ENVIRONMENTS += [f"lib.x86_64-linux.python.environments.{name}" for name in ("train", "vlm", "asr")]
 SIGN = "/ltx2-train segment 1, step "
@@ -71,23 +71,19 @@ def test_a_second_build_builds_nothing(ltx2_smoke: Path) -> None:
 @pytest.fixture(scope="module")
 def killed_and_resumed(ltx2_smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Finished]]:
     """A clean store in which the build was killed during the second segment, and then asked for again."""
-    store = tmp_path_factory.mktemp("store")
-    copied = nixw("copy", "--no-check-sigs", "--to", str(store), *(f".#{name}" for name in (*ENVIRONMENTS, *SHARED)))
-    assert copied.status == 0, copied.log
-    command = [ROOT / "nixw", "build", "--no-link", "-L", "--store", store, ".#ltx2-smoke"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stderr is not None
-    log = ""
-    for line in process.stderr:
-        log += line
-        if SIGN in line:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.wait()
-    assert SIGN in log, log[-3000:]
-    yield store, nixw("build", "--no-link", "-L", "--store", store, ".#ltx2-smoke")
-    subprocess.run(["chmod", "-R", "u+w", store], check=True)
-    shutil.rmtree(store)
+    with clean_store(tmp_path_factory.mktemp("store"), [*ENVIRONMENTS, *SHARED]) as store:
+        command = [ROOT / "nixw", "build", "--no-link", "-L", "--store", store, ".#ltx2-smoke"]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        assert process.stderr is not None
+        log = ""
+        for line in process.stderr:
+            log += line
+            if SIGN in line:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        process.wait()
+        assert SIGN in log, log[-3000:]
+        yield store, nixw("build", "--no-link", "-L", "--store", store, ".#ltx2-smoke")
 
 
 def test_killed_training_repeats_only_the_unfinished_segment(killed_and_resumed: tuple[Path, Finished]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from real_nix import ROOT, copy_of_checkout, nixw
+from together import alone
 
 TOOLS = (
     "sh",
@@ -66,7 +68,8 @@ def looked_for(what: str, path: str | Path, folder: Path) -> subprocess.Complete
     """Have nixw's own function look for a part of the toolchain on a machine that has it not installed."""
     script = '. "$1/nix/toolchain/embedded/install.sh"; "$3" "$2/none" "$2"'
     command = ["sh", "-c", script, "sh", ROOT, folder, what]
-    return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True, check=False)
+    with alone():
+        return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True, check=False)
 
 
 def test_the_headers_of_python_are_fetched_where_they_are_not_installed(tmp_path: Path) -> None:
@@ -195,7 +198,9 @@ def test_a_user_with_a_daemon_builds_too(tmp_path: Path, checkout: Path) -> None
             time.sleep(0.1)
         home = tmp_path / "home"
         home.mkdir()
-        for path in (home, checkout, *checkout.rglob("*"), tmp_path, *tmp_path.parents[:2]):
+        # Up to the folder of all temporary files, which others may enter already.
+        above = [path for path in tmp_path.parents if path.is_relative_to(tempfile.gettempdir())][:-1]
+        for path in (home, checkout, *checkout.rglob("*"), tmp_path, *above):
             path.chmod(0o755)
         shutil.chown(home, "nobody")
         finished = subprocess.run(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_nix import ROOT, Finished, nixw, output_paths
+from real_nix import ROOT, Finished, clean_store, nixw, output_paths
 
-
-def environments() -> list[str]:
-    """Return the installables of Python environments and materials, which are copied and not made twice."""
-    environments = [f"python.environments.{name}" for name in ("asr", "media", "report", "runner", "train")]
-    return [f".#lib.x86_64-linux.{name}" for name in (*environments, "materials.film", "materials.speech")]
+# What is copied and not made twice.
+GIVEN = [
+    f"lib.x86_64-linux.python.environments.{name}" for name in ("asr", "media", "report", "runner", "train", "vlm")
+]
+GIVEN += ["lib.x86_64-linux.materials.film", "lib.x86_64-linux.materials.speech"]
 
 
 def build_and_kill(store: Path, nix: Path, sign: str) -> str:
@@ -46,14 +45,10 @@ def killed_and_resumed(
     smoke: Path, newer_nix: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Finished]]:
     """A clean store in which a newer Nix was killed during the second segment and then built the smoke job again."""
-    store = tmp_path_factory.mktemp("store")
-    copied = nixw("copy", "--no-check-sigs", "--to", str(store), *environments())
-    assert copied.status == 0, copied.log
-    log = build_and_kill(store, newer_nix, "/wan22-train segment 1, step ")
-    assert "wan22-train segment 1, step" in log.splitlines()[-1], log[-3000:]
-    yield store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
-    subprocess.run(["chmod", "-R", "u+w", store], check=True)
-    shutil.rmtree(store)
+    with clean_store(tmp_path_factory.mktemp("store"), GIVEN) as store:
+        log = build_and_kill(store, newer_nix, "/wan22-train segment 1, step ")
+        assert "wan22-train segment 1, step" in log.splitlines()[-1], log[-3000:]
+        yield store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
 
 
 def test_killed_training_repeats_only_the_unfinished_segment(killed_and_resumed: tuple[Path, Finished]) -> None:

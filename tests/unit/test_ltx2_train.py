@@ -384,11 +384,16 @@ def test_recomputing_gives_the_same_gradients_and_every_layer_has_one(workshop, 
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
+def whole(workshop: Workshop) -> Path:
+    """Return the state after all steps in one segment."""
+    return workshop.train("whole", workshop.plan("plan-whole", segments_per_epoch=1), 0)
+
+
 def test_three_segments_end_in_the_same_bytes_as_one(workshop):
-    whole = workshop.train("whole", workshop.plan("plan-whole", segments_per_epoch=1), 0)
-    assert (workshop.segments()["02"] / "state.safetensors").read_bytes() == (whole / "state.safetensors").read_bytes()
+    last = workshop.segments()["02"] / "state.safetensors"
+    assert last.read_bytes() == (whole(workshop) / "state.safetensors").read_bytes()
     parts = b"".join((path / "loss.jsonl").read_bytes() for path in workshop.segments().values())
-    assert parts == (whole / "loss.jsonl").read_bytes()
+    assert parts == (whole(workshop) / "loss.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("recompute", ["full", "auto"])
@@ -403,16 +408,14 @@ def test_several_processes_end_in_the_same_bytes_as_one(workshop):
 
 
 def test_a_killed_segment_leaves_nothing_and_ends_in_the_same_bytes_when_run_again(workshop, tmp_path):
-    plan = workshop.plan("plan-long", dataset_repeat=12, segments_per_epoch=1, held_out_shots=0)
-    parameters = {"segment": 0, **CPU, "recompute": "none", "profile": "exact", "processes": 1}
-    inputs = {"plan": plan, "model": workshop.model(), **workshop.encoded()}
+    parameters, undisturbed = workshop.segment_parameters(0), whole(workshop)
+    inputs = {"plan": workshop.made["plan-whole"], "model": workshop.model(), **workshop.encoded()}
     with start(ltx2_train, tmp_path, parameters, inputs) as run:
         # One of some seconds' first steps is done.
         assert run.stdout is not None and any("segment 0, step " in line for line in run.stdout)
         run.send_signal(signal.SIGKILL)
     assert not (tmp_path / "out").exists()
-    again, undisturbed = (make(tmp_path / name, ltx2_train, parameters, **inputs) for name in ("out", "undisturbed"))
-    assert tree_files(again) == tree_files(undisturbed)
+    assert tree_files(make(tmp_path / "out", ltx2_train, parameters, **inputs)) == tree_files(undisturbed)
 
 
 def test_training_lowers_the_loss_on_clips_it_never_saw(workshop):
