@@ -14,6 +14,7 @@
   modules = [
     "train/ahead.py"
     "train/attention.py"
+    "train/context.py"
     "train/counter.py"
     "train/eight_bits.py"
     "train/flow.py"
@@ -36,6 +37,7 @@
     "train/segment.py"
     "train/strict.py"
     "train/tensors.py"
+    "train/text_attention.py"
     "train/trainer.py"
     "train/transformer.py"
     "train/wan.py"

@@ -26,7 +26,6 @@ from train import RANK, RECIPE, TI2V, TI2V_5B, TINY, Sizes, build, planned, writ
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.attention import attend
-from reelgraph.train.eight_bits import quantise
 from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import LoraLinear, Parameters, inject_lora, make_optimizer
 from reelgraph.train.lora_kernels import plan_copies
@@ -36,6 +35,7 @@ from reelgraph.train.processes import Processes
 from reelgraph.train.products import join
 from reelgraph.train.rotation_kernels import rotate, rotate_backward
 from reelgraph.train.strict import compute_strictly
+from reelgraph.train.text_attention import attend_text
 from reelgraph.train.trainer import make_trainer
 from reelgraph.train.transformer import Transformer
 
@@ -154,33 +154,37 @@ def kernels(parts: Parts) -> None:
 
 
 def attentions(parts: Parts) -> None:
-    """Attention to the clip and to the text: cuDNN's in order and in any order, flex, and torch's choice."""
-    channels, heads, room = parts.sizes.dit["dim"], parts.sizes.dit["num_heads"], RANK
-    gradient = parts.random(parts.tokens, channels + room)
-    for keys in (parts.tokens, 512):
-        reference: tuple[Tensor, ...] = ()
-        for kind in ("torch",) if parts.sizes.device == "cpu" else ("cudnn", "free", "flex", "torch"):
-            torch.use_deterministic_algorithms(kind in ("cudnn", "flex"))
-            torch.manual_seed(0)
-            three = [parts.random(rows, channels).requires_grad_() for rows in (parts.tokens, keys)]
-            # As in a block: the value lies beside the key and, of a clip, the query.
-            three.append(parts.random(keys, 3 * channels)[:, 2 * channels :].requires_grad_())
+    """Attention to the clip: cuDNN's in order and in any order, flex, and torch's choice; and to texts, padded and not.
 
-            def forward(three: list[Tensor] = three, kind: str = kind) -> Tensor:
-                return attend(*three, heads, kind, room)
+    Of texts cuDNN's and torch's, padded to 512 tokens, stand beside ours of fewer.
+    """
+    channels, heads, tokens = parts.sizes.dit["dim"], parts.sizes.dit["num_heads"], parts.tokens
+    gradient = parts.random(tokens, channels)
+    kinds = ("torch",) if parts.sizes.device == "cpu" else ("cudnn", "free", "flex", "torch")
+    cases = [(tokens, kind) for kind in kinds] + [(512, kind) for kind in (*kinds, "text")]
+    references: dict[int, tuple[Tensor, ...]] = {}
+    for keys, kind in [*cases, (64, kinds[0]), (64, "text"), (128, "text"), (256, "text")]:
+        torch.use_deterministic_algorithms(kind in ("cudnn", "flex", "text"))
+        torch.manual_seed(0)
+        three = [parts.random(rows, channels).requires_grad_() for rows in (tokens, keys)]
+        # As in a block: the value lies beside the key and, of a clip, the query.
+        three.append(parts.random(keys, 3 * channels)[:, 2 * channels :].requires_grad_())
+        counts = torch.ones(keys, device=parts.sizes.device)
 
-            made = forward()
+        def forward(three: list[Tensor] = three, kind: str = kind, counts: Tensor = counts) -> Tensor:
+            return attend_text(*three, counts, heads, RANK) if kind == "text" else attend(*three, heads, kind, RANK)
 
-            def backward(out: Tensor = made, three: list[Tensor] = three) -> tuple[Tensor, ...]:
-                return torch.autograd.grad(out, three, gradient, retain_graph=True)
+        made = forward()
 
-            # Nobody reads what is in the room.
-            results = (made.detach()[:, :channels], *backward())
-            reference = reference or results
-            equal = all(all(map(torch.equal, backward(), results[1:])) for _ in range(5))
-            off = max(map(distance, results, reference))
-            times = f"{parts.microseconds(forward):.0f} us, backward {parts.microseconds(backward):.0f} us"
-            parts.say(f"attention to {keys}, {kind}: {times}, repeats {equal}, from the first {off:.1e}")
+        def backward(out: Tensor = made, three: list[Tensor] = three) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(out, three, gradient, retain_graph=True)
+
+        results = (made.detach(), *backward())
+        reference = references.setdefault(keys, results)
+        equal = all(all(map(torch.equal, backward(), results[1:])) for _ in range(5))
+        off = max(map(distance, results, reference))
+        times = f"{parts.microseconds(forward):.0f} us, backward {parts.microseconds(backward):.0f} us"
+        parts.say(f"attention to {keys}, {kind}: {times}, repeats {equal}, from the first {off:.1e}")
 
 
 def eight_bits(parts: Parts) -> None:
@@ -194,10 +198,7 @@ def eight_bits(parts: Parts) -> None:
         x, gradient = (parts.random(parts.tokens, size + exact.room) for size in (inner, outer))
         for joined in (exact, small):
             plan_copies([joined]).run()
-            joined.fill(x)
-            joined.fill_gradient(gradient)
-        room = exact.room
-        parts.moved(f"rows of {inner} to eight bits", inner, lambda x=x, room=room: quantise(x, room))
+        parts.moved(f"rows of {inner} filled and to eight bits", inner, lambda x=x, small=small: small.fill(x))
         for what, given, work, same in (
             ("forward", x, small.forward, exact.forward),
             ("backward", gradient, small.backward, exact.backward),
@@ -243,8 +244,8 @@ def gradients(
     """Return the LoRA's gradients of a mean square error."""
     for parameter in lora.values():
         parameter.grad = None
-    dtype = transformer.dit.patch_embedding.weight.dtype
-    prediction = transformer.predict(inputs[0].to(dtype), inputs[1].to(dtype), inputs[2], True)
+    dtype, counts = transformer.dit.patch_embedding.weight.dtype, inputs[1].new_ones(inputs[1].shape[:2])
+    prediction = transformer.predict(inputs[0].to(dtype), inputs[1].to(dtype), counts, inputs[2], True)
     ((prediction.float() - target) ** 2).mean().backward()
     return [parameter.grad.clone() for parameter in lora.values()]
 

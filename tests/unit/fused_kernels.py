@@ -11,7 +11,14 @@ from triton import language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from reelgraph.train import eight_bits, lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels
+from reelgraph.train import (
+    eight_bits,
+    lora_kernels,
+    norm_kernels,
+    pointwise_kernels,
+    rotation_kernels,
+    text_attention,
+)
 
 ROW = {"width": 3072, "block": 4096}
 KERNELS = {
@@ -21,13 +28,27 @@ KERNELS = {
     rotation_kernels._rotate_backward: {**ROW, "half": 64, "rotated": True},
     pointwise_kernels._gelu: {"block": pointwise_kernels.COLUMNS, "backward": True},
     pointwise_kernels._gated: {"block": pointwise_kernels.COLUMNS, "has_x": True},
-    eight_bits._quantise: {"inner": 14336, "block": 16384, "room": 16, "room_block": 16},
+    eight_bits._quantise: {
+        "inner": 14336,
+        "block": eight_bits.COLUMNS,
+        "room": 16,
+        "room_block": 16,
+        "row_block": eight_bits.ROWS,
+        "known": True,
+        "room_pitch": 1,
+    },
     lora_kernels._copy: {"columns": 12, "eight": True, "dtype": tl.bfloat16, "block": lora_kernels.BLOCK},
 }
-FLOAT = {"epsilon": "fp32", "largest": "fp32"}
+TEXT = {"width": 128, "block": 128, "row_block": text_attention.ROWS, "key_block": text_attention.KEYS}
+KERNELS |= dict.fromkeys(
+    (text_attention._attend, text_attention._attend_backward, text_attention._attend_backward_text), TEXT
+)
+FLOAT = {"epsilon": "fp32", "largest": "fp32", "spare": "fp32"}
 OWN = {(eight_bits._quantise, "out"): "*fp8e4nv", (lora_kernels._copy, "table"): "*i64"}
-FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine"}
-BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight"}
+OWN |= {(kernel, "scale"): "fp32" for kernel in KERNELS if kernel.arg_names[0] == "query"}
+FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine", "peaks", "bias", "sums", "products"}
+FLOAT32 |= {"key_sides", "value_sides"}
+BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight", "down", "query", "key", "value", "below"}
 
 
 def compiled(kernel: Any, constants: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import json
 import torch
 from diffsynth.models.wan_video_dit import WanModel
 
+from reelgraph.train.eight_bits import quantise
 from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import LoraLinear, Parameters, inject_lora
 from reelgraph.train.lora_kernels import plan_copies
@@ -32,6 +33,7 @@ SMALL = {
     "fuse_vae_embedding_in_latents": True,
 }
 CLIP = {"latents": (1, 48, 2, 4, 4), "context": (1, 6, 64)}
+COUNTS = torch.tensor([[1.0, 1, 1, 1, 4, 0]])
 
 
 def small_transformer(rank: int) -> tuple[WanModel, Parameters]:
@@ -52,7 +54,7 @@ def gradients(transformer: Transformer, lora: Parameters, given: bool) -> list[t
     latents, context = (torch.randn(shape) for shape in CLIP.values())
     for parameter in lora.values():
         parameter.grad = None
-    prediction = transformer.predict(latents, context, torch.tensor([500.0]), given)
+    prediction = transformer.predict(latents, context, COUNTS, torch.tensor([500.0]), given)
     ((prediction - torch.randn(CLIP["latents"])) ** 2).mean().backward()
     return [prediction.detach(), *(parameter.grad for parameter in lora.values())]
 
@@ -75,22 +77,38 @@ def compare(rank: int, given: bool, small: bool = False) -> dict[str, object]:
     }
 
 
-def lora_beside_eight_bits(times: float) -> float:
-    """Return the relative error of a LoRA's product beside weights in eight bits, ``times`` as large as these."""
+def lora_beside_eight_bits(times: float, larger: float = 1.0) -> float:
+    """Return the relative error of a LoRA's product beside weights in eight bits, ``times`` as large as these.
+
+    What the LoRA is multiplied with is about as large as all else, or so many times ``larger``.
+    """
     torch.manual_seed(0)
-    layer, x = LoraLinear(torch.nn.Linear(48, 32).requires_grad_(False), 16), torch.randn((8, 64))
+    layer, x = LoraLinear(torch.nn.Linear(48, 32).requires_grad_(False), 16), torch.randn((40, 64))
     with torch.no_grad():
         layer.base.weight.normal_()
         layer.lora_B.weight.normal_(0, times)
+        layer.lora_A.weight *= larger
         products = join(layer, small=True)
         plan_copies([products]).run()
         # The weights set the scale and are not counted.
         products.eight[0].numbers[:, :48] = 0
-        expected = x[:, 48:] @ layer.lora_B.weight.T + layer.base.bias
+        expected = x[:, :48] @ layer.lora_A.weight.T @ layer.lora_B.weight.T + layer.base.bias
         return float((products.forward(x) - expected).norm() / (expected - layer.base.bias).norm())
+
+
+def same_with_peaks(larger: float) -> bool:
+    """Return whether rows become the same numbers where their largest magnitudes are known before."""
+    torch.manual_seed(0)
+    x, down = torch.randn((40, 300 + 16)), larger * torch.randn((300, 16))
+    other, peaks = x.clone(), torch.stack([part.abs().amax(1) for part in x[:, :300].split(100, 1)])
+    found = [*quantise(x, down), *quantise(other, down, peaks)]
+    return torch.equal(x, other) and all(torch.equal(found[n].float(), found[n + 2].float()) for n in range(2))
 
 
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
     blocks = [compare(4, True), compare(16, False), compare(16, True, small=True)]
-    print(json.dumps({"blocks": blocks, "lora": {times: lora_beside_eight_bits(times) for times in (0.01, 0.1, 1.0)}}))
+    lora = {times: lora_beside_eight_bits(times) for times in (0.01, 0.1, 1.0)} | {
+        "larger": lora_beside_eight_bits(1.0, larger=30.0)
+    }
+    print(json.dumps({"blocks": blocks, "lora": lora, "peaks": [same_with_peaks(larger) for larger in (0.01, 10.0)]}))

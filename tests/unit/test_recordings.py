@@ -92,7 +92,8 @@ def wan_sample(device: str, number: int, given: bool) -> Sample:
     """Return a sample of Wan's; all but its size depends on its number."""
     draw, micro_step = draws(device, number), numbered(number, given)
     level = torch.tensor([micro_step.timestep, 0.1 * number, 1.0], device=device)
-    return Sample(micro_step, draw(1, 4, 3, 4, 4), draw(1, 7, 16), draw(1, 4, 3, 4, 4), level)
+    counts = torch.tensor([[1.0, 1, 1, 1, 508 - number, 0, 0]], device=device)
+    return Sample(micro_step, draw(1, 4, 3, 4, 4), draw(1, 7, 16), counts, draw(1, 4, 3, 4, 4), level)
 
 
 def ltx(device: str, recompute: str, sound: bool = True) -> tuple[torch.nn.Module, Callable[[Any], torch.Tensor]]:

@@ -20,6 +20,10 @@ LARGEST = torch.finfo(NUMBERS).max
 # How large a LoRA's numbers may be, in largest weights of their channel or sixteenths of the matrix's; they are cut at
 # twice that. More would cost the smallest of them digits.
 HEADROOM = 2
+# How many times larger than all else in its row what a LoRA is multiplied with may be before it sets the row's scale.
+SPARE = 4.0
+# What one program rounds at once.
+ROWS, COLUMNS = 32, 128
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,10 @@ class EightBits:
     scale: Tensor
     room: int
 
-    def times(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return ``x`` [tokens, inner + room] times the transposed matrix and LoRA, plus ``bias``."""
-        small, row_scale = quantise(x, self.room)
+    def times(self, small: Tensor, row_scale: Tensor, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
+        """Return what `quantise` returned times the transposed matrix and LoRA, plus ``bias``."""
         return torch._scaled_mm(
-            small, self.numbers.T, row_scale, self.scale, bias=bias, out_dtype=x.dtype, use_fast_accum=True
+            small, self.numbers.T, row_scale, self.scale, bias=bias, out_dtype=dtype, use_fast_accum=True
         )
 
 
@@ -61,43 +64,78 @@ def eight_bits(weight: Tensor, room: int) -> EightBits:
     return EightBits(numbers, scale.T.contiguous(), room)
 
 
-def quantise(x: Tensor, room: int) -> tuple[Tensor, Tensor]:
-    """Return ``x`` [rows, inner + room] in eight bits, [rows, inner + 3 room], and each row's scale [rows, 1] float32.
+def quantise(x: Tensor, down: Tensor, peaks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Fill the room of ``x`` [rows, inner + room] with its other columns times ``down`` [inner, room].
 
-    The last ``room`` columns become three times as many, as the LoRA's are split.
+    Returns all of it in eight bits, [rows, inner + 3 room], the room three times as the LoRA's numbers are split; and
+    each row's scale [rows, 1] float32. ``peaks`` [parts, rows] float32, if known, are the largest magnitudes in parts
+    of each row; to find them, ``x`` is read twice.
     """
-    rows, inner = x.shape[0], x.shape[1] - room
+    rows, (inner, room) = x.shape[0], down.shape
     out = torch.empty((rows, inner + 3 * room), device=x.device, dtype=NUMBERS)
     scale = torch.empty((rows, 1), device=x.device, dtype=torch.float32)
-    block = triton.next_power_of_2(inner)
-    _quantise[(rows,)](
-        x, out, scale, x.stride(0), LARGEST, inner, block, room, triton.next_power_of_2(room),
-        num_warps=min(16, max(4, block // 1024)),
+    _quantise[(triton.cdiv(rows, ROWS),)](
+        x.data, down, x if peaks is None else peaks, out, scale, x.stride(0), *down.stride(), LARGEST, SPARE, rows,
+        0 if peaks is None else len(peaks), inner, room, max(16, triton.next_power_of_2(room)), ROWS, COLUMNS,
+        peaks is not None, num_warps=4,
     )  # fmt: skip
     return out, scale
 
 
 @triton.jit
+def _scaled(values, factor, largest):
+    return tl.clamp(values * factor[:, None], -largest, largest)
+
+
+@triton.jit
 def _quantise(
-    x, out, scale, pitch, largest, inner: tl.constexpr, block: tl.constexpr, room: tl.constexpr,
-    room_block: tl.constexpr,
+    x, down, peaks, out, scale, pitch, down_pitch, room_pitch, largest, spare, rows, parts, inner: tl.constexpr,
+    room: tl.constexpr, room_block: tl.constexpr, row_block: tl.constexpr, block: tl.constexpr, known: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64)
-    column, beside = tl.arange(0, block), tl.arange(0, room_block)
-    inside = column < inner
-    values = tl.load(x + row * pitch + column, inside, 0.0).to(tl.float32)
-    lora = tl.load(x + row * pitch + inner + beside, beside < room, 0.0).to(tl.float32)
+    row = tl.program_id(0) * row_block + tl.arange(0, row_block)
+    there, wide_row = row < rows, row.to(tl.int64)[:, None]
+    beside = tl.arange(0, room_block)[None, :]
+    source, place = x + wide_row * pitch, out + wide_row * (inner + 3 * room)
+    peak, result = tl.zeros((row_block,), tl.float32), tl.zeros((row_block, room_block), tl.float32)
+    if known:
+        for part in range(parts):
+            peak = tl.maximum(peak, tl.load(peaks + part * rows + row, there, 0.0))
     # A row of zeros keeps a scale that it can be divided by.
-    peak = tl.maximum(tl.max(tl.abs(values), 0), tl.max(tl.abs(lora), 0))
-    peak = tl.maximum(peak, 1e-30)
-    tl.store(scale + row, peak / largest)
-    factor = largest / peak
-    out += row * (inner + 3 * room)
-    tl.store(out + column, tl.clamp(values * factor, -largest, largest).to(tl.float8e4nv), inside)
-    lora = tl.clamp(lora * factor, -largest, largest)
-    coarse = lora.to(tl.float8e4nv)
-    fine = (lora - coarse.to(tl.float32)).to(tl.float8e4nv)
+    factor = largest / tl.maximum(peak * spare, 1e-30)
+    for start in range(0, inner, block):
+        column = start + tl.arange(0, block)
+        inside = there[:, None] & (column < inner)[None, :]
+        values = tl.load(source + column[None, :], inside, 0.0)
+        narrow = (column < inner)[:, None] & (beside < room)
+        weights = tl.load(down + column[:, None] * down_pitch + beside * room_pitch, narrow, 0.0)
+        result = tl.dot(values, weights, result)
+        if known:
+            small = _scaled(values.to(tl.float32), factor, largest).to(out.dtype.element_ty)
+            tl.store(place + column[None, :], small, inside)
+        else:
+            peak = tl.maximum(peak, tl.max(tl.abs(values.to(tl.float32)), 1))
+    in_room = there[:, None] & (beside < room)
+    lora = result.to(x.dtype.element_ty)
+    tl.store(source + inner + beside, lora, in_room)
+    lora = lora.to(tl.float32)
+    # The LoRA's numbers may be larger than all others by as much as is to spare; where they are not, little is lost.
+    high = tl.max(tl.abs(lora), 1)
+    needed = tl.maximum(tl.maximum(peak * spare, high), 1e-30)
+    factor = largest / needed
+    tl.store(scale + row, needed / largest, there)
+    again = True
+    if known:
+        again = tl.max((high > peak * spare).to(tl.int32), 0) > 0
+    if again:
+        for start in range(0, inner, block):
+            column = start + tl.arange(0, block)
+            inside = there[:, None] & (column < inner)[None, :]
+            values = tl.load(source + column[None, :], inside, 0.0).to(tl.float32)
+            tl.store(place + column[None, :], _scaled(values, factor, largest).to(out.dtype.element_ty), inside)
+    lora = _scaled(lora, factor, largest)
+    coarse = lora.to(out.dtype.element_ty)
+    fine = (lora - coarse.to(tl.float32)).to(out.dtype.element_ty)
     # Against coarse, fine and coarse numbers of the LoRA.
-    tl.store(out + inner + beside, coarse, beside < room)
-    tl.store(out + inner + room + beside, coarse, beside < room)
-    tl.store(out + inner + 2 * room + beside, fine, beside < room)
+    tl.store(place + inner + beside, coarse, in_room)
+    tl.store(place + inner + room + beside, coarse, in_room)
+    tl.store(place + inner + 2 * room + beside, fine, in_room)

@@ -30,7 +30,6 @@ class Own(torch.autograd.Function):
         wide = products.wide(x.shape[0], channels)
         out = wide[:, :channels]
         _, *moments = normalise(x, rows.scale, rows.shift, grid.first, block.block.norm1.eps, out)
-        products.fill(wide)
         query, key, value = (made := products.forward(wide)).split(channels, 1)
         turned = [
             rotate(part, norm.weight, norm.eps, grid.angles) for part, norm in ((query, own.norm_q), (key, own.norm_k))
@@ -48,13 +47,14 @@ class Own(torch.autograd.Function):
             part = made.split(channels, 1)[n]
             rotate_backward(above[n], part, norm.weight, deviations[n], ctx.grid.angles, outs[n])
         outs[2].copy_(above[2])
-        products.fill_gradient(gradient)
-        parameters, below = products.gradients(gradient, wide), None
+        below = None
         if ctx.needs_input_grad[3]:
             below = torch.empty_like(x)
             norms = products.backward(gradient)
             normalise_backward(norms, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, below)
-        return None, None, None, below, *parameters
+        else:
+            products.fill_gradient(gradient)
+        return None, None, None, below, *products.gradients(gradient, wide)
 
 
 class Between(torch.autograd.Function):
@@ -67,12 +67,10 @@ class Between(torch.autograd.Function):
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
         products, norm, affine = block.text_query, block.block.cross_attn.norm_q, block.affine
         wide = products.wide(*x.shape)
-        block.own_out.fill(attended)
         total, *moments = normalise(
             x, affine.scale, affine.shift, grid.first, block.block.norm3.eps, wide[:, : x.shape[1]],
-            block.own_out.forward(attended), rows.gate,
+            block.own_out.forward(block.own_out.widened(attended)), rows.gate,
         )  # fmt: skip
-        products.fill(wide)
         made = products.forward(wide)
         query, deviation = rotate(made, norm.weight, norm.eps, None)
         ctx.save_for_backward(attended, total, *moments, wide, made, deviation)
@@ -85,15 +83,14 @@ class Between(torch.autograd.Function):
         gradient = query.wide(*total.shape)
         weight = ctx.block.block.cross_attn.norm_q.weight
         rotate_backward(above, made, weight, made_deviation, None, gradient[:, :channels])
-        query.fill_gradient(gradient)
         below, branch = torch.empty_like(total), out.wide(*total.shape)
         normalise_backward(
             query.backward(gradient), residual, total, mean, deviation, ctx.block.affine.scale, ctx.grid.first, below,
             ctx.rows.gate, branch[:, :channels],
         )  # fmt: skip
-        out.fill_gradient(branch)
-        parameters = out.gradients(branch, attended) + query.gradients(gradient, wide)
-        return None, None, None, below, _spread(out, branch), *parameters
+        attended_gradient = out.backward(branch)
+        parameters = out.gradients(branch, out.widened(attended)) + query.gradients(gradient, wide)
+        return None, None, None, below, attended_gradient, *parameters
 
 
 class Text(torch.autograd.Function):
@@ -105,7 +102,6 @@ class Text(torch.autograd.Function):
         products, norm = block.text, block.block.cross_attn.norm_k
         wide = products.wide(*context.shape)
         wide[:, : context.shape[1]].copy_(context)
-        products.fill(wide)
         key, value = (made := products.forward(wide)).chunk(2, 1)
         key, deviation = rotate(key, norm.weight, norm.eps, None)
         ctx.save_for_backward(wide, made, deviation)
@@ -131,58 +127,46 @@ class FeedForward(torch.autograd.Function):
         ctx: Any, block: Block, rows: Rows, grid: Grid, again: bool, x: Tensor, attended: Tensor, *_: Tensor
     ) -> Tensor:
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
-        block.text_out.fill(attended)
-        total, *kept = _widened(ctx, x, block.text_out.forward(attended))
+        total, *kept, peaks = _widened(ctx, x, block.text_out.forward(block.text_out.widened(attended)))
         out = torch.empty_like(x)
-        gated(total, block.narrow.forward(kept[-1]), rows.gate, grid.first, out)
+        gated(total, block.narrow.forward(kept[-1], peaks), rows.gate, grid.first, out)
         ctx.save_for_backward(attended, total, *([] if again else kept))
         return out
 
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         attended, total, *kept = ctx.saved_tensors
-        # Adding nothing runs the very kernel that ran before; another one might round otherwise.
-        mean, deviation, wide, inner, bent = (
-            kept or _widened(ctx, total, torch.zeros_like(total[0]).expand_as(total))[1:]
-        )
         text, widen, narrow = ctx.block.text_out, ctx.block.widen, ctx.block.narrow
+        if not kept:
+            # Adding nothing runs the very kernel that ran before; another one might round otherwise.
+            _, *kept, _ = _widened(ctx, total, torch.zeros_like(total[0]).expand_as(total))
+            narrow.fill(kept[-1])
+        mean, deviation, wide, inner, bent = kept
         last = narrow.wide(*total.shape)
         gated(None, above, ctx.rows.gate, ctx.grid.first, last[:, : total.shape[1]])
-        narrow.fill_gradient(last)
+        bent_gradient, middle = narrow.backward(last), widen.wide(*inner.shape)
         parameters = narrow.gradients(last, bent)
-        middle = widen.wide(*inner.shape)
-        gelu_backward(narrow.backward(last), inner, middle[:, : inner.shape[1]])
-        widen.fill_gradient(middle)
-        parameters = widen.gradients(middle, wide) + parameters
+        peaks = gelu_backward(bent_gradient, inner, middle[:, : inner.shape[1]])
         below = text.wide(*total.shape)
         out = below[:, : total.shape[1]]
-        norms = widen.backward(middle)
+        norms = widen.backward(middle, peaks)
+        parameters = widen.gradients(middle, wide) + parameters
         normalise_backward(norms, above, total, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
-        text.fill_gradient(below)
-        parameters = text.gradients(below, attended) + parameters
-        return None, None, None, None, out, _spread(text, below), *parameters
+        attended_gradient = text.backward(below)
+        parameters = text.gradients(below, text.widened(attended)) + parameters
+        return None, None, None, None, out, attended_gradient, *parameters
 
 
 def _widened(ctx: Any, x: Tensor, branch: Tensor) -> tuple[Tensor, ...]:
-    """Return ``x + branch``; mean and inverse deviation of its rows; then input, output and GELU of the wide layer."""
+    """Return ``x + branch``; mean and inverse deviation of its rows; input, output and GELU of the wide layer; peaks."""
     block, channels = ctx.block, x.shape[1]
     wide = block.widen.wide(*x.shape)
     total, *moments = normalise(
         x, ctx.rows.scale, ctx.rows.shift, ctx.grid.first, block.block.norm2.eps, wide[:, :channels], branch
     )
-    block.widen.fill(wide)
     inner = block.widen.forward(wide)
     bent = block.narrow.wide(*inner.shape)
-    gelu(inner, bent[:, : inner.shape[1]])
-    block.narrow.fill(bent)
-    return total, *moments, wide, inner, bent
-
-
-def _spread(products: Products, gradient: Tensor) -> Tensor:
-    """Return the gradient of the products' input, with room beside it as the input has."""
-    below = products.wide(gradient.shape[0], products.inner)
-    products.backward(gradient, below[:, : products.inner])
-    return below
+    return total, *moments, wide, inner, bent, gelu(inner, bent[:, : inner.shape[1]])
 
 
 class Normalised(torch.autograd.Function):

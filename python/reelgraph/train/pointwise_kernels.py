@@ -13,7 +13,7 @@ COLUMNS = 1024
 
 @triton.jit
 def _gelu(
-    x, gradient, out, x_pitch, gradient_pitch, out_pitch, width, block: tl.constexpr, backward: tl.constexpr
+    x, gradient, out, peaks, x_pitch, gradient_pitch, out_pitch, width, block: tl.constexpr, backward: tl.constexpr
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * block + tl.arange(0, block)
@@ -28,6 +28,7 @@ def _gelu(
     else:
         values *= share
     tl.store(out + row * out_pitch + column, values, inside)
+    tl.store(peaks + tl.program_id(1) * tl.num_programs(0) + row, tl.max(tl.where(inside, tl.abs(values), 0.0), 0))
 
 
 @triton.jit
@@ -45,16 +46,23 @@ def _gated(
     tl.store(out + row * out_pitch + column, values, inside)
 
 
-def gelu(x: Tensor, out: Tensor) -> None:
-    """Write to ``out`` GELU of ``x`` in its tanh approximation."""
-    grid = (x.shape[0], triton.cdiv(x.shape[1], COLUMNS))
-    _gelu[grid](x, x, out, x.stride(0), 0, out.stride(0), x.shape[1], COLUMNS, False)
+def gelu(x: Tensor, out: Tensor) -> Tensor:
+    """Write to ``out`` GELU of ``x`` in its tanh approximation; return the largest magnitudes in parts of each row."""
+    return _launch_gelu(x, x, out, backward=False)
 
 
-def gelu_backward(gradient: Tensor, x: Tensor, out: Tensor) -> None:
-    """Write to ``out`` the gradient of GELU's ``x``."""
-    grid = (x.shape[0], triton.cdiv(x.shape[1], COLUMNS))
-    _gelu[grid](x, gradient, out, x.stride(0), gradient.stride(0), out.stride(0), x.shape[1], COLUMNS, True)
+def gelu_backward(gradient: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    """Write to ``out`` the gradient of GELU's ``x``; return the largest magnitudes in parts of each row."""
+    return _launch_gelu(x, gradient, out, backward=True)
+
+
+def _launch_gelu(x: Tensor, gradient: Tensor, out: Tensor, backward: bool) -> Tensor:
+    rows, parts = x.shape[0], triton.cdiv(x.shape[1], COLUMNS)
+    peaks = torch.empty((parts, rows), device=x.device, dtype=torch.float32)
+    _gelu[(rows, parts)](
+        x, gradient, out, peaks, x.stride(0), gradient.stride(0), out.stride(0), x.shape[1], COLUMNS, backward
+    )
+    return peaks
 
 
 def gated(x: Tensor | None, branch: Tensor, gate: Tensor, first: int, out: Tensor) -> None:

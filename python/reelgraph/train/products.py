@@ -6,7 +6,7 @@ Layers that share an input stand below each other, and the LoRA in more columns 
     [ A  0 ]      backward  [g k] times the left columns, where k is g times B
 
 So neither pass reads and writes a large result again to add the LoRA's part, and W is held once. Whoever writes ``x``
-or ``g`` leaves ``room`` columns to its right, which are filled here.
+or ``g`` leaves ``room`` columns to its right, which are filled here, before a product or alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from reelgraph.train.eight_bits import EightBits, eight_bits
+from reelgraph.train.eight_bits import EightBits, eight_bits, quantise
 from reelgraph.train.lora import LoraLinear
 
 Tensor = torch.Tensor
@@ -54,31 +54,55 @@ class Products:
             above = rows.stop
         return places
 
+    def widened(self, x: Tensor) -> Tensor:
+        """Return ``x`` [tokens, inner], whose rows have room beside them in memory, with that room."""
+        assert x.stride() == (self.inner + self.room, 1)
+        return x.as_strided((x.shape[0], self.inner + self.room), x.stride())
+
     def wide(self, rows: int, columns: int) -> Tensor:
         """Return new memory for ``rows`` of ``columns`` and the room beside them."""
         return self.matrix.new_empty((rows, columns + self.room))
 
     def fill(self, x: Tensor) -> None:
         """Fill the room of ``x`` [tokens, inner + room]."""
-        # Whoever keeps ``x`` for a backward pass of his own keeps the columns beside the room.
-        torch.mm(x[:, : self.inner], self.matrix[self.outer :, : self.inner].T, out=x.data[:, self.inner :])
+        self._fill(x, self._down)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the layers' outputs beside each other, for ``x`` [tokens, inner + room] whose room is filled."""
+    def forward(self, x: Tensor, peaks: Tensor | None = None) -> Tensor:
+        """Return the layers' outputs beside each other for ``x`` [tokens, inner + room], whose room is filled.
+
+        For ``peaks`` see `quantise`.
+        """
         if self.eight is not None:
-            return self.eight[0].times(x, self.bias)
+            return self.eight[0].times(*quantise(x, self._down, peaks), x.dtype, self.bias)
+        self._fill(x, self._down)
         return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
 
     def fill_gradient(self, gradient: Tensor) -> None:
         """Fill the room of ``gradient`` [tokens, outer + room]."""
-        torch.mm(gradient[:, : self.outer], self.matrix[: self.outer, self.inner :], out=gradient[:, self.outer :])
+        self._fill(gradient, self._up)
 
-    def backward(self, gradient: Tensor, out: Tensor | None = None) -> Tensor:
+    def backward(self, gradient: Tensor, peaks: Tensor | None = None) -> Tensor:
         """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled."""
         if self.eight is not None:
-            below = self.eight[1].times(gradient)
-            return below if out is None else out.copy_(below)
-        return torch.mm(gradient, self.matrix[:, : self.inner], out=out)
+            return self.eight[1].times(*quantise(gradient, self._up, peaks), gradient.dtype)
+        self._fill(gradient, self._up)
+        return torch.mm(gradient, self.matrix[:, : self.inner])
+
+    def _fill(self, wide: Tensor, weights: Tensor) -> None:
+        if self.eight is not None:
+            # To the bytes of a product's own filling.
+            quantise(wide, weights)
+            return
+        # Whoever keeps ``wide`` for a backward pass of his own keeps the columns beside the room.
+        torch.mm(wide[:, : len(weights)], weights, out=wide.data[:, len(weights) :])
+
+    @property
+    def _down(self) -> Tensor:
+        return self.matrix[self.outer :, : self.inner].T
+
+    @property
+    def _up(self) -> Tensor:
+        return self.matrix[: self.outer, self.inner :]
 
     def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
         """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
