@@ -28,6 +28,7 @@
     "train/memory.py"
     "train/model.py"
     "train/norm_kernels.py"
+    "train/operands.py"
     "train/plan.py"
     "train/pointwise_kernels.py"
     "train/processes.py"

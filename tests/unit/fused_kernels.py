@@ -21,44 +21,44 @@ from reelgraph.train import (
 )
 
 ROW = {"width": 3072, "block": 4096}
-KERNELS = {
-    norm_kernels._normalise: {**ROW, "has_branch": True, "has_gate": True},
-    norm_kernels._normalise_backward: {**ROW, "has_gate": True, "has_residual": True},
-    rotation_kernels._rotate: {**ROW, "half": 64, "rotated": True},
-    rotation_kernels._rotate_backward: {**ROW, "half": 64, "rotated": True},
-    pointwise_kernels._gelu: {"block": pointwise_kernels.COLUMNS, "backward": True},
-    pointwise_kernels._gated: {"block": pointwise_kernels.COLUMNS, "has_x": True},
-    eight_bits._quantise: {
-        "inner": 14336,
-        "block": eight_bits.COLUMNS,
-        "room": 16,
-        "room_block": 16,
-        "row_block": eight_bits.ROWS,
-        "known": True,
-        "room_pitch": 1,
-    },
-    lora_kernels._copy: {"columns": 12, "eight": True, "dtype": tl.bfloat16, "block": lora_kernels.BLOCK},
-}
+STORED = {**ROW, "eight": True}
 TEXT = {"width": 128, "block": 128, "row_block": text_attention.ROWS, "key_block": text_attention.KEYS}
-KERNELS |= dict.fromkeys(
-    (text_attention._attend, text_attention._attend_backward, text_attention._attend_backward_text), TEXT
-)
-FLOAT = {"epsilon": "fp32", "largest": "fp32", "spare": "fp32"}
-OWN = {(eight_bits._quantise, "out"): "*fp8e4nv", (lora_kernels._copy, "table"): "*i64"}
-OWN |= {(kernel, "scale"): "fp32" for kernel in KERNELS if kernel.arg_names[0] == "query"}
-FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine", "peaks", "bias", "sums", "products"}
-FLOAT32 |= {"key_sides", "value_sides"}
-BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight", "down", "query", "key", "value", "below"}
+KERNELS = {
+    norm_kernels._normalise: {**STORED, "has_branch": True, "has_gate": True},
+    norm_kernels._normalise_backward: {**STORED, "has_gate": True, "has_residual": True},
+    rotation_kernels._rotate: {**ROW, "half": 64, "rotated": True},
+    rotation_kernels._rotate_backward: STORED,
+    rotation_kernels._three_backward: {**STORED, "half": 64},
+    pointwise_kernels._gelu: {**STORED, "width": 14336, "block": 16384, "backward": True},
+    pointwise_kernels._gated: {**STORED, "has_x": True},
+    eight_bits._round_rows: ROW,
+    eight_bits._split: {"room": 16, "room_block": 16, "row_block": eight_bits.ROWS},
+    lora_kernels._copy: {"columns": 12, "eight": True, "dtype": tl.bfloat16, "block": lora_kernels.BLOCK},
+    text_attention._attend: TEXT,
+    text_attention._attend_backward: TEXT,
+    text_attention._attend_backward_text: TEXT,
+}
+FLOAT = {"epsilon": "fp32", "largest": "fp32", "spare": "fp32", "share": "fp32"}
+OWN = {(lora_kernels._copy, "table"): "*i64"}
+OWN |= {(kernel, "scale"): "fp32" for kernel in KERNELS if kernel.__name__.startswith("_attend")}
+FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "query_deviation", "key_deviation", "cosine", "sine", "bias"}
+FLOAT32 |= {"small_scale", "sums", "products", "key_sides", "value_sides"}
+BFLOAT16 = {"x", "branch", "total", "out", "gradient", "residual", "weight", "query", "key", "value", "below", "wide"}
+BFLOAT16 |= {"made", "query_weight", "key_weight"}
+POINTERS = {
+    **dict.fromkeys(FLOAT32, "*fp32"),
+    **dict.fromkeys(BFLOAT16, "*bf16"),
+    "small": "*fp8e4nv",
+}
 
 
 def compiled(kernel: Any, constants: dict[str, Any]) -> str:
     """Return the kernel's PTX, for rows and memory that begin at multiples of 16 bytes."""
     names, types, aligned = kernel.arg_names, {}, {}
     for index, name in enumerate(names):
-        pointer = "*fp32" if name in FLOAT32 else "*bf16" if name in BFLOAT16 else None
-        pointer = OWN.get((kernel, name), pointer)
+        pointer = OWN.get((kernel, name), POINTERS.get(name))
         types[name] = "constexpr" if name in constants else pointer or FLOAT.get(name, "i32")
-        if pointer or name.endswith("pitch") or name == "width":
+        if pointer or name.endswith("pitch") or name in ("width", "columns"):
             aligned[(index,)] = [["tt.divisibility", 16]]
     values = {(names.index(name),): value for name, value in constants.items()}
     aligned = {index: attributes for index, attributes in aligned.items() if index not in values}

@@ -59,10 +59,6 @@ def test_a_lora_beside_eight_bits_keeps_its_digits(probed):
     assert all(probed["lora"].values())
 
 
-def test_rows_become_the_same_eight_bits_where_their_largest_magnitudes_are_known(probed):
-    assert probed["peaks"] == [True, True]
-
-
 def test_every_recomputation_gives_the_same_bytes(compared):
     assert [row["same modes"] for row in compared] == [["none", "feed-forward", "full"]] * 3
 
@@ -79,10 +75,7 @@ def test_the_preflight_knows_what_a_block_keeps():
 
 def test_every_kernel_compiles_for_hopper():
     kernels = ran("fused_kernels.py")
-    assert {name: target for name, (target, _) in kernels.items()} == dict.fromkeys(
-        ("_normalise", "_normalise_backward", "_rotate", "_rotate_backward", "_gelu", "_gated", "_quantise", "_copy"),
-        "sm_90a",
-    )
-    # Wide loads only: one number at a time would take several times as long. A LoRA's few numbers are read alone.
+    assert {target for target, _ in kernels.values()} == {"sm_90a"}
+    # Wide accesses only: one number at a time would take several times as long. A LoRA's few numbers are read alone.
     narrow = {name: count for name, (_, count) in kernels.items() if name != "_copy"}
-    assert narrow == {**dict.fromkeys(narrow, 0), "_quantise": 4}
+    assert narrow == dict.fromkeys(narrow, 0)

@@ -36,6 +36,7 @@ from reelgraph.stages import (
     wan22_train,
 )
 from reelgraph.train import flow
+from reelgraph.train.context import pad_context
 from reelgraph.train.encode import encode_prompt, encode_video
 from reelgraph.train.lora import inject_lora
 from reelgraph.train.model import EXPERT_BOUNDARY, describe_model

@@ -13,8 +13,8 @@ import torch
 from reelgraph.train.fused_weights import Block, Rows
 from reelgraph.train.norm_kernels import normalise, normalise_backward
 from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
-from reelgraph.train.products import Products
-from reelgraph.train.rotation_kernels import rotate, rotate_backward
+from reelgraph.train.operands import Operand
+from reelgraph.train.rotation_kernels import rotate, rotate_backward, scale_backward
 from reelgraph.train.transformer import Grid
 
 Tensor = torch.Tensor
@@ -26,35 +26,30 @@ class Own(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, block: Block, rows: Rows, grid: Grid, x: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
-        products, own, channels = block.own, block.block.self_attn, x.shape[1]
-        wide = products.wide(x.shape[0], channels)
-        out = wide[:, :channels]
-        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, block.block.norm1.eps, out)
-        query, key, value = (made := products.forward(wide)).split(channels, 1)
+        products, own = block.own, block.block.self_attn
+        inputs = products.operand(len(x))
+        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, block.block.norm1.eps, inputs)
+        query, key, value = (made := products.forward(inputs)).chunk(3, 1)
         turned = [
             rotate(part, norm.weight, norm.eps, grid.angles) for part, norm in ((query, own.norm_q), (key, own.norm_k))
         ]
-        ctx.save_for_backward(x, *moments, wide, made, *(deviation for _, deviation in turned))
+        ctx.save_for_backward(x, *moments, inputs.wide, made, *(deviation for _, deviation in turned))
         return x, turned[0][0], turned[1][0], value
 
     @staticmethod
     def backward(ctx: Any, residual: Tensor, *above: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, deviation, wide, made, *deviations = ctx.saved_tensors
-        products, own, channels = ctx.block.own, ctx.block.block.self_attn, x.shape[1]
-        gradient = products.wide(x.shape[0], made.shape[1])
-        outs = gradient[:, : made.shape[1]].split(channels, 1)
-        for n, norm in enumerate((own.norm_q, own.norm_k)):
-            part = made.split(channels, 1)[n]
-            rotate_backward(above[n], part, norm.weight, deviations[n], ctx.grid.angles, outs[n])
-        outs[2].copy_(above[2])
-        below = None
+        products, norms = ctx.block.own, (ctx.block.block.self_attn.norm_q, ctx.block.block.self_attn.norm_k)
+        gradient, below = products.gradient(len(x)), None
+        rotate_backward(above, made, [norm.weight for norm in norms], deviations, ctx.grid.angles, gradient)
         if ctx.needs_input_grad[3]:
             below = torch.empty_like(x)
-            norms = products.backward(gradient)
-            normalise_backward(norms, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, below)
+            out = Operand(below, x.shape[1])
+            inner = products.backward(gradient)
+            normalise_backward(inner, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
         else:
             products.fill_gradient(gradient)
-        return None, None, None, below, *products.gradients(gradient, wide)
+        return None, None, None, below, *products.gradients(gradient.wide, wide)
 
 
 class Between(torch.autograd.Function):
@@ -66,30 +61,27 @@ class Between(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
         products, norm, affine = block.text_query, block.block.cross_attn.norm_q, block.affine
-        wide = products.wide(*x.shape)
+        inputs, branch = products.operand(len(x)), block.own_out.forward(block.own_out.given(attended))
         total, *moments = normalise(
-            x, affine.scale, affine.shift, grid.first, block.block.norm3.eps, wide[:, : x.shape[1]],
-            block.own_out.forward(block.own_out.widened(attended)), rows.gate,
-        )  # fmt: skip
-        made = products.forward(wide)
+            x, affine.scale, affine.shift, grid.first, block.block.norm3.eps, inputs, branch, rows.gate
+        )
+        made = products.forward(inputs)
         query, deviation = rotate(made, norm.weight, norm.eps, None)
-        ctx.save_for_backward(attended, total, *moments, wide, made, deviation)
+        ctx.save_for_backward(attended, total, *moments, inputs.wide, made, deviation)
         return total, query
 
     @staticmethod
     def backward(ctx: Any, residual: Tensor, above: Tensor) -> tuple[Tensor | None, ...]:
         attended, total, mean, deviation, wide, made, made_deviation = ctx.saved_tensors
-        query, out, channels = ctx.block.text_query, ctx.block.own_out, total.shape[1]
-        gradient = query.wide(*total.shape)
-        weight = ctx.block.block.cross_attn.norm_q.weight
-        rotate_backward(above, made, weight, made_deviation, None, gradient[:, :channels])
-        below, branch = torch.empty_like(total), out.wide(*total.shape)
+        query, out, rows = ctx.block.text_query, ctx.block.own_out, len(total)
+        gradient, branch, below = query.gradient(rows), out.gradient(rows), torch.empty_like(total)
+        scale_backward(above, made, ctx.block.block.cross_attn.norm_q.weight, made_deviation, gradient)
         normalise_backward(
-            query.backward(gradient), residual, total, mean, deviation, ctx.block.affine.scale, ctx.grid.first, below,
-            ctx.rows.gate, branch[:, :channels],
+            query.backward(gradient), residual, total, mean, deviation, ctx.block.affine.scale, ctx.grid.first, branch,
+            ctx.rows.gate, below,
         )  # fmt: skip
         attended_gradient = out.backward(branch)
-        parameters = out.gradients(branch, out.widened(attended)) + query.gradients(gradient, wide)
+        parameters = out.gradients(branch.wide, out.widened(attended)) + query.gradients(gradient.wide, wide)
         return None, None, None, below, attended_gradient, *parameters
 
 
@@ -100,9 +92,9 @@ class Text(torch.autograd.Function):
     def forward(ctx: Any, block: Block, context: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
         ctx.block = block
         products, norm = block.text, block.block.cross_attn.norm_k
-        wide = products.wide(*context.shape)
-        wide[:, : context.shape[1]].copy_(context)
-        key, value = (made := products.forward(wide)).chunk(2, 1)
+        wide = context.new_empty((len(context), products.inner + products.room))
+        wide[:, : products.inner].copy_(context)
+        key, value = (made := products.forward(products.given(wide[:, : products.inner]))).chunk(2, 1)
         key, deviation = rotate(key, norm.weight, norm.eps, None)
         ctx.save_for_backward(wide, made, deviation)
         return key, value
@@ -111,12 +103,13 @@ class Text(torch.autograd.Function):
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
         wide, made, deviation = ctx.saved_tensors
         products, norm = ctx.block.text, ctx.block.block.cross_attn.norm_k
-        gradient = products.wide(*made.shape)
-        key, value = gradient[:, : made.shape[1]].chunk(2, 1)
-        rotate_backward(above[0], made.chunk(2, 1)[0], norm.weight, deviation, None, key)
+        # No product is made of it, so it is not rounded.
+        gradient = Operand(made.new_empty((len(made), products.outer + products.room)), products.outer)
+        key, value = gradient.numbers.chunk(2, 1)
+        scale_backward(above[0], made.chunk(2, 1)[0], norm.weight, deviation, Operand(key, key.shape[1]))
         value.copy_(above[1])
         products.fill_gradient(gradient)
-        return None, None, *products.gradients(gradient, wide)
+        return None, None, *products.gradients(gradient.wide, wide)
 
 
 class FeedForward(torch.autograd.Function):
@@ -127,46 +120,45 @@ class FeedForward(torch.autograd.Function):
         ctx: Any, block: Block, rows: Rows, grid: Grid, again: bool, x: Tensor, attended: Tensor, *_: Tensor
     ) -> Tensor:
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
-        total, *kept, peaks = _widened(ctx, x, block.text_out.forward(block.text_out.widened(attended)))
+        branch = block.text_out.forward(block.text_out.given(attended))
+        total, *kept, bent = _widened(ctx, x, branch)
         out = torch.empty_like(x)
-        gated(total, block.narrow.forward(kept[-1], peaks), rows.gate, grid.first, out)
-        ctx.save_for_backward(attended, total, *([] if again else kept))
+        gated(total, block.narrow.forward(bent), rows.gate, grid.first, Operand(out, x.shape[1]))
+        ctx.save_for_backward(attended, total, *([] if again else [*kept, bent.wide]))
         return out
 
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         attended, total, *kept = ctx.saved_tensors
-        text, widen, narrow = ctx.block.text_out, ctx.block.widen, ctx.block.narrow
+        text, widen, narrow, rows = ctx.block.text_out, ctx.block.widen, ctx.block.narrow, len(total)
         if not kept:
             # Adding nothing runs the very kernel that ran before; another one might round otherwise.
-            _, *kept, _ = _widened(ctx, total, torch.zeros_like(total[0]).expand_as(total))
-            narrow.fill(kept[-1])
+            _, *kept, operand = _widened(ctx, total, torch.zeros_like(total[0]).expand_as(total))
+            narrow.fill(operand)
+            kept.append(operand.wide)
         mean, deviation, wide, inner, bent = kept
-        last = narrow.wide(*total.shape)
-        gated(None, above, ctx.rows.gate, ctx.grid.first, last[:, : total.shape[1]])
-        bent_gradient, middle = narrow.backward(last), widen.wide(*inner.shape)
-        parameters = narrow.gradients(last, bent)
-        peaks = gelu_backward(bent_gradient, inner, middle[:, : inner.shape[1]])
-        below = text.wide(*total.shape)
-        out = below[:, : total.shape[1]]
-        norms = widen.backward(middle, peaks)
-        parameters = widen.gradients(middle, wide) + parameters
-        normalise_backward(norms, above, total, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
-        attended_gradient = text.backward(below)
-        parameters = text.gradients(below, text.widened(attended)) + parameters
-        return None, None, None, None, out, attended_gradient, *parameters
+        last = narrow.gradient(rows)
+        gated(None, above, ctx.rows.gate, ctx.grid.first, last)
+        below, middle = narrow.backward(last), widen.gradient(rows)
+        parameters = narrow.gradients(last.wide, bent)
+        gelu_backward(below, inner, middle)
+        below, out = widen.backward(middle), text.gradient(rows)
+        parameters = widen.gradients(middle.wide, wide) + parameters
+        normalise_backward(below, above, total, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
+        attended_gradient = text.backward(out)
+        parameters = text.gradients(out.wide, text.widened(attended)) + parameters
+        return None, None, None, None, out.numbers, attended_gradient, *parameters
 
 
-def _widened(ctx: Any, x: Tensor, branch: Tensor) -> tuple[Tensor, ...]:
-    """Return ``x + branch``; mean and inverse deviation of its rows; input, output and GELU of the wide layer; peaks."""
-    block, channels = ctx.block, x.shape[1]
-    wide = block.widen.wide(*x.shape)
+def _widened(ctx: Any, x: Tensor, branch: Tensor) -> tuple[Any, ...]:
+    """Return ``x + branch``; mean and inverse deviation of its rows; input, output and GELU of the wide layer."""
+    block, inputs = ctx.block, ctx.block.widen.operand(len(x))
     total, *moments = normalise(
-        x, ctx.rows.scale, ctx.rows.shift, ctx.grid.first, block.block.norm2.eps, wide[:, :channels], branch
+        x, ctx.rows.scale, ctx.rows.shift, ctx.grid.first, block.block.norm2.eps, inputs, branch
     )
-    inner = block.widen.forward(wide)
-    bent = block.narrow.wide(*inner.shape)
-    return total, *moments, wide, inner, bent, gelu(inner, bent[:, : inner.shape[1]])
+    inner, bent = block.widen.forward(inputs), block.narrow.operand(len(x))
+    gelu(inner, bent)
+    return total, *moments, inputs.wide, inner, bent
 
 
 class Normalised(torch.autograd.Function):
@@ -177,7 +169,7 @@ class Normalised(torch.autograd.Function):
         """Return the normalised ``x``."""
         ctx.rows, ctx.grid = rows, grid
         out = torch.empty_like(x)
-        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, epsilon, out)
+        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, epsilon, Operand(out, x.shape[1]))
         ctx.save_for_backward(x, *moments)
         return out
 
@@ -186,5 +178,6 @@ class Normalised(torch.autograd.Function):
         """Return the gradient of ``x``."""
         x, mean, deviation = ctx.saved_tensors
         below = torch.empty_like(x)
-        normalise_backward(above, None, x, mean, deviation, ctx.rows.scale, ctx.grid.first, below)
+        out = Operand(below, x.shape[1])
+        normalise_backward(above, None, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
         return below, None, None, None

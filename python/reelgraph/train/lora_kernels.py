@@ -12,8 +12,9 @@ import torch
 import triton
 from triton import language as tl
 
-from reelgraph.train.eight_bits import LARGEST, EightBits
+from reelgraph.train.eight_bits import EightBits
 from reelgraph.train.lora import LoraLinear
+from reelgraph.train.operands import LARGEST
 from reelgraph.train.products import Products
 
 Tensor = torch.Tensor
@@ -62,8 +63,8 @@ def _rows(products: Products, layer: LoraLinear, outputs: slice, channels: slice
     if products.eight is None:
         return rows
     forward, backward = products.eight
-    rows[0] += _beside(backward, backward.numbers[:, outer:].T[channels], backward.scale.expand(products.room, -1))
-    rows[1] += _beside(forward, forward.numbers[outputs, inner:][:, channels], forward.scale.T[outputs].expand(-1, 2))
+    rows[0] += _beside(backward, backward.numbers[:, outer:].T[channels], backward.lora_scale.expand(products.room, -1))
+    rows[1] += _beside(forward, forward.numbers[outputs, inner:][:, channels], forward.lora_scale.T[outputs].expand(-1, 2))
     return rows
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from reelgraph.train.eight_bits import EightBits, eight_bits, quantise
+from reelgraph.train.eight_bits import EightBits, eight_bits, round_rows
 from reelgraph.train.lora import LoraLinear
+from reelgraph.train.operands import Operand, around, make_operand
 
 Tensor = torch.Tensor
 # A row's length in memory must divide by 16 bytes for the fast products.
@@ -54,55 +55,50 @@ class Products:
             above = rows.stop
         return places
 
+    def operand(self, rows: int) -> Operand:
+        """Return an operand for the forward pass, without numbers yet."""
+        return make_operand(self.matrix, rows, self.inner, self.room, self.eight is not None)
+
+    def gradient(self, rows: int) -> Operand:
+        """Return an operand for the backward pass, without numbers yet."""
+        return make_operand(self.matrix, rows, self.outer, self.room, self.eight is not None)
+
     def widened(self, x: Tensor) -> Tensor:
         """Return ``x`` [tokens, inner], whose rows have room beside them in memory, with that room."""
         assert x.stride() == (self.inner + self.room, 1)
         return x.as_strided((x.shape[0], self.inner + self.room), x.stride())
 
-    def wide(self, rows: int, columns: int) -> Tensor:
-        """Return new memory for ``rows`` of ``columns`` and the room beside them."""
-        return self.matrix.new_empty((rows, columns + self.room))
-
-    def fill(self, x: Tensor) -> None:
-        """Fill the room of ``x`` [tokens, inner + room]."""
-        self._fill(x, self._down)
-
-    def forward(self, x: Tensor, peaks: Tensor | None = None) -> Tensor:
-        """Return the layers' outputs beside each other for ``x`` [tokens, inner + room], whose room is filled.
-
-        For ``peaks`` see `quantise`.
-        """
+    def given(self, x: Tensor) -> Operand:
+        """Return ``x`` [tokens, inner], whose rows have room beside them in memory, as an operand."""
+        operand = around(self.widened(x), self.inner, self.room, self.eight is not None)
         if self.eight is not None:
-            return self.eight[0].times(*quantise(x, self._down, peaks), x.dtype, self.bias)
-        self._fill(x, self._down)
-        return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
+            round_rows(operand)
+        return operand
 
-    def fill_gradient(self, gradient: Tensor) -> None:
-        """Fill the room of ``gradient`` [tokens, outer + room]."""
-        self._fill(gradient, self._up)
+    def fill(self, x: Operand) -> None:
+        """Fill the room of ``x``."""
+        # Whoever keeps ``x`` for a backward pass of his own keeps the columns beside the room.
+        down = self.matrix[self.outer :, : self.inner].T
+        torch.mm(x.numbers, down, out=x.wide.data[:, self.inner :])
 
-    def backward(self, gradient: Tensor, peaks: Tensor | None = None) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
+        """Return the layers' outputs beside each other for ``x``, whose room is filled."""
+        self.fill(x)
+        if self.eight is not None:
+            return self.eight[0].times(x, x.wide.dtype, self.bias)
+        return torch.addmm(self.bias, x.wide, self.matrix[: self.outer].T)
+
+    def fill_gradient(self, gradient: Operand) -> None:
+        """Fill the room of ``gradient``, that of the outputs."""
+        up = self.matrix[: self.outer, self.inner :]
+        torch.mm(gradient.numbers, up, out=gradient.wide[:, self.outer :])
+
+    def backward(self, gradient: Operand) -> Tensor:
         """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled."""
+        self.fill_gradient(gradient)
         if self.eight is not None:
-            return self.eight[1].times(*quantise(gradient, self._up, peaks), gradient.dtype)
-        self._fill(gradient, self._up)
-        return torch.mm(gradient, self.matrix[:, : self.inner])
-
-    def _fill(self, wide: Tensor, weights: Tensor) -> None:
-        if self.eight is not None:
-            # To the bytes of a product's own filling.
-            quantise(wide, weights)
-            return
-        # Whoever keeps ``wide`` for a backward pass of his own keeps the columns beside the room.
-        torch.mm(wide[:, : len(weights)], weights, out=wide.data[:, len(weights) :])
-
-    @property
-    def _down(self) -> Tensor:
-        return self.matrix[self.outer :, : self.inner].T
-
-    @property
-    def _up(self) -> Tensor:
-        return self.matrix[: self.outer, self.inner :]
+            return self.eight[1].times(gradient, gradient.wide.dtype)
+        return torch.mm(gradient.wide, self.matrix[:, : self.inner])
 
     def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
         """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
