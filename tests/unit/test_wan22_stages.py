@@ -287,7 +287,9 @@ def sample_of(
 @pytest.mark.parametrize("words", [1, 63, 64, 200, 256, 511, 512])
 def test_a_caption_and_its_padding_count_as_often_as_wan_pads(words):
     padded, counts = pad_context(torch.ones((words, 8)), 512)
-    assert len(padded) == len(counts) == min(length for length in (64, 128, 256, 512) if words < length or length == 512)
+    assert (
+        len(padded) == len(counts) == min(length for length in (64, 128, 256, 512) if words < length or length == 512)
+    )
     assert (counts[:words] == 1).all() and counts.sum() == 512
     assert (padded[:words] == 1).all() and (padded[words:] == 0).all()
 
@@ -309,7 +311,9 @@ def test_the_planned_loss_is_diffsynths_own(workshop, first_frame, words):
         inputs |= {"first_frame_latents": latents[:, :, 0:1], "fuse_vae_embedding_in_latents": True}
     torch.manual_seed(5)
     stock = FlowMatchSFTLoss(pipe, **inputs)
-    ours = flow.planned_loss(Transformer(pipe.dit), sample_of("c", index, first_frame, latents, context[:, :words], noise))
+    ours = flow.planned_loss(
+        Transformer(pipe.dit), sample_of("c", index, first_frame, latents, context[:, :words], noise)
+    )
     assert torch.allclose(ours, stock, rtol=1e-5)
 
 

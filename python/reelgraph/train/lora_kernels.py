@@ -64,7 +64,9 @@ def _rows(products: Products, layer: LoraLinear, outputs: slice, channels: slice
         return rows
     forward, backward = products.eight
     rows[0] += _beside(backward, backward.numbers[:, outer:].T[channels], backward.lora_scale.expand(products.room, -1))
-    rows[1] += _beside(forward, forward.numbers[outputs, inner:][:, channels], forward.lora_scale.T[outputs].expand(-1, 2))
+    rows[1] += _beside(
+        forward, forward.numbers[outputs, inner:][:, channels], forward.lora_scale.T[outputs].expand(-1, 2)
+    )
     return rows
 
 

@@ -30,9 +30,7 @@ def attend_text(query: Tensor, key: Tensor, value: Tensor, counts: Tensor, heads
 
 class _TextAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, heads: int, room: int
-    ) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, heads: int, room: int) -> Tensor:
         rows, channels = query.shape
         out = query.new_empty((rows, channels + room))[:, :channels]
         sums = torch.empty((heads, rows), device=query.device, dtype=torch.float32)

@@ -125,9 +125,7 @@ def whole_block(block: DiTBlock, x: Tensor, context: Tensor, bias: Tensor, modul
     return feed_forward_half(block, attention_half(block, x, context, bias, modulation, grid), modulation, grid)
 
 
-def attention_half(
-    block: DiTBlock, x: Tensor, context: Tensor, bias: Tensor, modulation: Tensor, grid: Grid
-) -> Tensor:
+def attention_half(block: DiTBlock, x: Tensor, context: Tensor, bias: Tensor, modulation: Tensor, grid: Grid) -> Tensor:
     """Return ``x`` [1, tokens, channels] after a block's two attentions."""
     shift, scale, gate = _rows(block, modulation, grid, slice(0, 3))
     inputs, own, text = modulate(block.norm1(x), shift, scale), block.self_attn, block.cross_attn
