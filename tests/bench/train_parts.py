@@ -31,9 +31,9 @@ from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import LoraLinear, Parameters, inject_lora, make_optimizer
 from reelgraph.train.lora_kernels import plan_copies
 from reelgraph.train.norm_kernels import normalise, normalise_backward
+from reelgraph.train.operands import Operand, make_operand
 from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
 from reelgraph.train.processes import Processes
-from reelgraph.train.operands import Operand, make_operand
 from reelgraph.train.products import Products, join
 from reelgraph.train.rotation_kernels import rotate, rotate_backward, scale_backward
 from reelgraph.train.strict import compute_strictly

@@ -12,8 +12,8 @@ import torch
 
 from reelgraph.train.fused_weights import Block, Rows
 from reelgraph.train.norm_kernels import normalise, normalise_backward
-from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
 from reelgraph.train.operands import Operand
+from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
 from reelgraph.train.rotation_kernels import rotate, rotate_backward, scale_backward
 from reelgraph.train.transformer import Grid
 
