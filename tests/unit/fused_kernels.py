@@ -22,8 +22,10 @@ KERNELS = {
     pointwise_kernels._gelu: {"block": pointwise_kernels.COLUMNS, "backward": True},
     pointwise_kernels._gated: {"block": pointwise_kernels.COLUMNS, "has_x": True},
     eight_bits._quantise: {"inner": 14336, "block": 16384, "room": 16, "room_block": 16},
-    lora_kernels._copy: {"columns": 12, "eight": True, "dtype": tl.bfloat16, "block": lora_kernels.BLOCK},
 }
+COPY = {"columns": 8, "rank": 16, "rank_block": 16, "block": lora_kernels.BLOCK // 16, "step": 16}
+COPY |= {"eight": True, "dtype": tl.bfloat16}
+COPIES = {"_copy of A": {**COPY, "is_a": True}, "_copy of B": {**COPY, "is_a": False}}
 FLOAT = {"epsilon": "fp32", "largest": "fp32"}
 OWN = {(eight_bits._quantise, "out"): "*fp8e4nv", (lora_kernels._copy, "table"): "*i64"}
 FLOAT32 = {"gate", "scale", "shift", "mean", "deviation", "cosine", "sine"}
@@ -53,7 +55,8 @@ def narrow(ptx: str) -> int:
 
 if __name__ == "__main__":
     found = {}
-    for kernel, constants in KERNELS.items():
+    named = [(kernel.__name__, kernel, constants) for kernel, constants in KERNELS.items()]
+    for name, kernel, constants in named + [(name, lora_kernels._copy, copy) for name, copy in COPIES.items()]:
         ptx = compiled(kernel, constants)
-        found[kernel.__name__] = (re.findall(r"\.target (\w+)", ptx)[0], narrow(ptx))
+        found[name] = (re.findall(r"\.target (\w+)", ptx)[0], narrow(ptx))
     print(json.dumps(found))
