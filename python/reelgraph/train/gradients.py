@@ -7,6 +7,7 @@ compute them; as a CUDA graph they are one launch of the same kernels on the sam
 from __future__ import annotations
 
 import gc
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -94,7 +95,8 @@ class Gradients:
 
     def _compute(self, sample: Sample, share: torch.Tensor) -> torch.Tensor:
         loss = self.loss(sample)
-        (loss / share).backward()
+        gradients = torch.autograd.grad(loss / share, self.parameters, allow_unused=True)
+        _add([parameter.grad for parameter in self.parameters], gradients)
         return loss.detach()
 
     def _record(self, key: Key, sample: Sample, share: torch.Tensor) -> Recording:
@@ -108,3 +110,17 @@ class Gradients:
         recording = Recording(graph, own, own_share, loss)
         self._recordings[key] = recording
         return recording
+
+
+def _add(sums: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> None:
+    """Add ``gradients`` to ``sums`` by a few kernels; None is that of a parameter which the loss does not use."""
+    found = {n: gradient for n, gradient in enumerate(gradients) if gradient is not None}
+    # One kernel adds many only where each lies in memory as its sum does; those of joined layers lie beside each other.
+    apart: dict[torch.Size, list[int]] = defaultdict(list)
+    for n, gradient in found.items():
+        if not gradient.is_contiguous():
+            apart[gradient.shape[1:]].append(n)
+    for numbers in apart.values():
+        parts = [found[n] for n in numbers]
+        found.update(zip(numbers, torch.cat(parts).split([len(part) for part in parts]), strict=True))
+    torch._foreach_add_([sums[n] for n in found], list(found.values()))
