@@ -78,19 +78,16 @@ class Gradients:
         return recording.loss.clone()
 
     def _making_room(self, work: Callable[[], Result]) -> Result:
-        if not any(self._recordings.values()):
-            return work()
-        # Kept where memory is not short.
-        before = [parameter.grad.to("cpu", copy=True) for parameter in self.parameters]
         try:
             return work()
         except torch.OutOfMemoryError:
+            if not any(self._recordings.values()):
+                raise
             # Between replays a recording's memory is idle, but nobody else's; the next of its size is recorded again.
             self._recordings.update(dict.fromkeys(self._recordings))
         gc.collect()
         torch.cuda.empty_cache()
-        for parameter, gradient in zip(self.parameters, before, strict=True):
-            parameter.grad.copy_(gradient)
+        # Nothing was added yet: that is done when all gradients are there, and takes no memory.
         return work()
 
     def _compute(self, sample: Sample, share: torch.Tensor) -> torch.Tensor:
