@@ -33,11 +33,13 @@ KERNELS = {
     pointwise_kernels._gated: {**STORED, "has_x": True},
     eight_bits._round_rows: ROW,
     eight_bits._split: {"room": 16, "room_block": 16, "row_block": eight_bits.ROWS},
-    lora_kernels._copy: {"columns": 12, "eight": True, "dtype": tl.bfloat16, "block": lora_kernels.BLOCK},
     text_attention._attend: TEXT,
     text_attention._attend_backward: TEXT,
     text_attention._attend_backward_text: TEXT,
 }
+COPY = {"columns": 8, "rank": 16, "rank_block": 16, "block": lora_kernels.BLOCK // 16, "step": 16}
+COPY |= {"eight": True, "dtype": tl.bfloat16}
+COPIES = {"_copy of A": {**COPY, "is_a": True}, "_copy of B": {**COPY, "is_a": False}}
 FLOAT = {"epsilon": "fp32", "largest": "fp32", "spare": "fp32", "share": "fp32"}
 OWN = {(lora_kernels._copy, "table"): "*i64"}
 OWN |= {(kernel, "scale"): "fp32" for kernel in KERNELS if kernel.__name__.startswith("_attend")}
@@ -74,7 +76,8 @@ def narrow(ptx: str) -> int:
 
 if __name__ == "__main__":
     found = {}
-    for kernel, constants in KERNELS.items():
+    named = [(kernel.__name__, kernel, constants) for kernel, constants in KERNELS.items()]
+    for name, kernel, constants in named + [(name, lora_kernels._copy, copy) for name, copy in COPIES.items()]:
         ptx = compiled(kernel, constants)
-        found[kernel.__name__] = (re.findall(r"\.target (\w+)", ptx)[0], narrow(ptx))
+        found[name] = (re.findall(r"\.target (\w+)", ptx)[0], narrow(ptx))
     print(json.dumps(found))

@@ -59,6 +59,10 @@ def test_a_lora_beside_eight_bits_keeps_its_digits(probed):
     assert all(probed["lora"].values())
 
 
+def test_a_lora_of_any_rank_is_in_its_places_and_nowhere_else(probed):
+    assert probed["places"] == [5, 16, 24]
+
+
 def test_every_recomputation_gives_the_same_bytes(compared):
     assert [row["same modes"] for row in compared] == [["none", "feed-forward", "full"]] * 3
 
@@ -76,6 +80,7 @@ def test_the_preflight_knows_what_a_block_keeps():
 def test_every_kernel_compiles_for_hopper():
     kernels = ran("fused_kernels.py")
     assert {target for target, _ in kernels.values()} == {"sm_90a"}
-    # Wide accesses only: one number at a time would take several times as long. A LoRA's few numbers are read alone.
-    narrow = {name: count for name, (_, count) in kernels.items() if name != "_copy"}
-    assert narrow == dict.fromkeys(narrow, 0)
+    # Wide accesses only: one number at a time would take several times as long. The eight of a table that say where a
+    # LoRA's weights are and go are read alone.
+    narrow = {name: count for name, (_, count) in kernels.items()}
+    assert narrow == {**dict.fromkeys(narrow, 0), "_copy of A": 8, "_copy of B": 8}

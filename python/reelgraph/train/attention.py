@@ -39,7 +39,7 @@ def choose_attention(weight: Tensor, head_channels: int, profile: str) -> str:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, kind: str, room: int = 0) -> Tensor:
-    """Return attention [tokens, channels] of three such tensors; its rows have ``room`` numbers beside them in memory."""
+    """Return attention [tokens, channels] of three such tensors; ``room`` numbers lie beside its rows in memory."""
     if kind in ("cudnn", "free"):
         return _CudnnAttention.apply(query, key, value, heads, kind == "cudnn", room)
     function = compiled_flex() if kind == "flex" else functional.scaled_dot_product_attention

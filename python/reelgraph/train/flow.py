@@ -16,7 +16,8 @@ from reelgraph.train.transformer import Transformer
 class Sample:
     """A micro step with its tensors, each with a first dimension of one; ``condition`` is Wan2.2-I2V-A14B's.
 
-    Each token of ``context`` counts as often as ``counts`` says; ``level`` is timestep, share of noise and weight of the loss, [3] float32.
+    ``counts`` says how often each token of ``context`` counts, see `pad_context`; ``level`` is timestep, share of noise
+    and weight of the loss, [3] float32.
     """
 
     micro_step: MicroStep

@@ -42,7 +42,8 @@ class FusedBlocks:
     ) -> Tensor:
         """Return what goes into the transformer's last layer.
 
-        Each token of ``context`` counts as often as ``counts`` says, see `context.pad_context`. ``modulation`` [2, 6, channels] and ``time`` [2, channels] are of the first frame's tokens and of all others.
+        Each token of ``context`` counts as often as ``counts`` says, see `pad_context`. ``modulation`` [2, 6, channels]
+        and ``time`` [2, channels] are of the first frame's tokens and of all others.
         """
         with torch.no_grad():
             self.copies.run()

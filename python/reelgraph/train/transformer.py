@@ -65,8 +65,9 @@ class Transformer:
     ) -> Tensor:
         """Return the velocity of ``latents`` [1, channels, frames, height, width] at ``timestep`` [1], a float32.
 
-        ``context`` is [1, tokens, channels], of which each counts as often as ``counts`` [1, tokens] says. With ``given`` the first latent frame is clean, at timestep 0.
-        ``condition`` is what Wan2.2-I2V-A14B sees beside the latents, [1, 20, frames, height, width].
+        ``context`` is [1, tokens, channels], of which each token counts as often as ``counts`` [1, tokens] says. With
+        ``given`` the first latent frame is clean, at timestep 0. ``condition`` is what Wan2.2-I2V-A14B sees beside the
+        latents, [1, 20, frames, height, width].
         """
         dit, dtype = self.dit, latents.dtype
         # Row 0 is for the first frame's tokens, row 1 for all others.
