@@ -26,7 +26,7 @@ from train import RANK, RECIPE, TI2V, TI2V_5B, TINY, Sizes, build, planned, writ
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.attention import attend
-from reelgraph.train.eight_bits import round_rows, split
+from reelgraph.train.eight_bits import multiplies_eight_bits, round_rows, split
 from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import LoraLinear, Parameters, inject_lora, make_optimizer
 from reelgraph.train.lora_kernels import plan_copies
@@ -256,6 +256,11 @@ def against_float32(parts: Parts) -> None:
     for kind, mode in [(kind, "none") for kind in kinds] + [(kinds[0], mode) for mode in ("feed-forward", "full")]:
         torch.use_deterministic_algorithms(kind != "free")
         runs[kind, mode] = gradients(Transformer(dit, mode, fused, kind), lora, inputs, target)
+    if multiplies_eight_bits(torch.device(device)):
+        torch.use_deterministic_algorithms(False)
+        runs["eight bits",] = gradients(
+            Transformer(dit, "none", fuse_blocks(dit, small=True), kinds[:2][-1]), lora, inputs, target
+        )
     torch.use_deterministic_algorithms(True)
     reference = gradients(Transformer(dit.float()), lora, inputs, target)
     for labels, found in runs.items():
@@ -297,7 +302,8 @@ def step(parts: Parts, profile: str) -> None:
         trainer = make_trainer(dit, optimizer, encoded, encoded, Processes(), RECIPE, "none", profile)
         steps = trainer.steps(planned(1, 20, False))
         for _ in range(3):
-            next(steps)
+            # Broken numbers take less power, so they would be fast.
+            next(steps).check()
         for recording in filter(None, trainer.gradients._recordings.values()):
             parts.say(f"{profile}, graph alone: {parts.microseconds(recording.graph.replay) / 1000:.1f} ms")
         parts.say(f"{profile}, step with all around it: {parts.microseconds(lambda: next(steps)) / 1000:.1f} ms")

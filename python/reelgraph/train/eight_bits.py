@@ -14,7 +14,7 @@ import torch
 import triton
 from triton import language as tl
 
-from reelgraph.train.operands import LARGEST, SMALL, SPARE, Operand, store_small
+from reelgraph.train.operands import LARGEST, SMALL, SPARE, Operand, store_small, two_terms
 
 Tensor = torch.Tensor
 # How large a LoRA's numbers may be beside the weights of their channel, as `operands.SPARE` says it of a row: with
@@ -105,9 +105,7 @@ def _split(
     inside, wide_row = (row < rows)[:, None] & (column < room)[None, :], row.to(tl.int64)[:, None]
     values = tl.load(x + wide_row * x_pitch + columns + column[None, :], inside, 0.0).to(tl.float32)
     values /= tl.load(scale + row, row < rows, 1.0)[:, None] * share
-    values = tl.clamp(values, -largest, largest)
-    coarse = values.to(small.dtype.element_ty)
-    fine = (values - coarse.to(tl.float32)).to(small.dtype.element_ty)
+    coarse, fine = two_terms(values, largest)
     # Against coarse, fine and coarse numbers of the LoRA.
     place = small + wide_row * small_pitch + columns + column[None, :]
     tl.store(place, coarse, inside)

@@ -15,7 +15,7 @@ from triton import language as tl
 
 from reelgraph.train.eight_bits import EightBits
 from reelgraph.train.lora import LoraLinear
-from reelgraph.train.operands import LARGEST
+from reelgraph.train.operands import LARGEST, two_terms
 from reelgraph.train.products import Products
 
 Tensor = torch.Tensor
@@ -110,9 +110,7 @@ def _copy(
         room = tl.multiple_of(tl.load(entry + 6).to(tl.int32), step)
         scale = tl.multiple_of(tl.load(entry + 7).to(tl.pointer_type(tl.float32)), step)
         scales = tl.load(scale + start + row, start + row < size, 1.0)
-        values = tl.clamp(values / scales, -largest, largest)
-        coarse = values.to(tl.float8e4nv)
-        fine = (values - coarse.to(tl.float32)).to(tl.float8e4nv)
+        coarse, fine = two_terms(values / scales, largest)
         place += start.to(tl.int64) * pitch + (row * pitch + column)
         tl.store(place, coarse, inside)
         tl.store(place + room, fine, inside)

@@ -74,3 +74,17 @@ def store_small(values, peak, row, column, inside, small, scale, pitch, largest,
     reach = tl.maximum(peak * spare, 1e-30)
     tl.store(scale + row, reach / largest)
     tl.store(small + row * pitch + column, (values * (largest / reach)).to(small.dtype.element_ty), inside)
+
+
+@triton.jit
+def two_terms(values, largest):
+    """Return float8 numbers for ``values``, cut at ``largest``, and others for what those left over."""
+    values = tl.clamp(values, -largest, largest)
+    coarse = values.to(tl.float8e4nv)
+    # By its bits: of a conversion back ptxas 12.8 made one from a register that nobody had written.
+    bits = coarse.to(tl.uint8, bitcast=True).to(tl.int32)
+    magnitude = bits & 127
+    back = tl.where(
+        magnitude < 8, magnitude.to(tl.float32) / 512, ((magnitude << 20) + (120 << 23)).to(tl.float32, bitcast=True)
+    )
+    return coarse, (values - tl.where(bits > 127, -back, back)).to(tl.float8e4nv)
