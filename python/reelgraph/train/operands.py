@@ -80,11 +80,10 @@ def store_small(values, peak, row, column, inside, small, scale, pitch, largest,
 def two_terms(values, largest):
     """Return float8 numbers for ``values``, cut at ``largest``, and others for what those left over."""
     values = tl.clamp(values, -largest, largest)
-    coarse = values.to(tl.float8e4nv)
-    # By its bits: of a conversion back ptxas 12.8 made one from a register that nobody had written.
-    bits = coarse.to(tl.uint8, bitcast=True).to(tl.int32)
-    magnitude = bits & 127
-    back = tl.where(
-        magnitude < 8, magnitude.to(tl.float32) / 512, ((magnitude << 20) + (120 << 23)).to(tl.float32, bitcast=True)
-    )
-    return coarse, (values - tl.where(bits > 127, -back, back)).to(tl.float8e4nv)
+    # Rounded here, to three digits or below 2**-6 to multiples of 2**-9, halves to even: where a number that was made
+    # float8 is used again, ptxas 12.8 reads a register that nobody wrote.
+    bits = values.to(tl.int32, bitcast=True)
+    bits = (bits + 0x7FFFF + ((bits >> 20) & 1)) & -0x100000
+    near = (values * 512 + 12582912.0) - 12582912.0
+    near = tl.where(tl.abs(values) < 0.015625, near / 512, bits.to(tl.float32, bitcast=True))
+    return near.to(tl.float8e4nv), (values - near).to(tl.float8e4nv)
