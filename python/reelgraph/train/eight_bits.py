@@ -14,7 +14,7 @@ import torch
 import triton
 from triton import language as tl
 
-from reelgraph.train.operands import LARGEST, SMALL, SPARE, Operand, store_small, two_terms
+from reelgraph.train.operands import LARGEST, SMALL, SPARE, Operand, row_warps, store_small, two_terms
 
 Tensor = torch.Tensor
 # How large a LoRA's numbers may be beside the weights of their channel, as `operands.SPARE` says it of a row: with
@@ -74,7 +74,7 @@ def round_rows(x: Operand) -> None:
     rows, block = len(x.wide), triton.next_power_of_2(x.columns)
     _round_rows[(rows,)](
         x.wide, x.small, x.scale, x.wide.stride(0), x.small.stride(0), LARGEST, SPARE, x.columns, block,
-        num_warps=min(16, max(4, block // 512)),
+        num_warps=row_warps(block, True),
     )  # fmt: skip
 
 

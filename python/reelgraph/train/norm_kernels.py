@@ -10,7 +10,7 @@ import torch
 import triton
 from triton import language as tl
 
-from reelgraph.train.operands import Operand, store
+from reelgraph.train.operands import Operand, row_warps, store
 
 Tensor = torch.Tensor
 
@@ -87,13 +87,14 @@ def normalise(
     the sum, and mean and inverse deviation of its rows, float32.
     """
     rows, width = x.shape
+    block = triton.next_power_of_2(width)
     total = x if branch is None else torch.empty_like(x)
     mean, deviation = (torch.empty(rows, device=x.device, dtype=torch.float32) for _ in range(2))
     _normalise[(rows,)](
         x, x if branch is None else branch, x if gate is None else gate, scale, shift, total, mean, deviation,
         0 if branch is None else branch.stride(0), 0 if gate is None else gate.stride(0), scale.stride(0), first,
-        epsilon, *out.arguments, width, triton.next_power_of_2(width), branch is not None, gate is not None,
-        num_warps=8,
+        epsilon, *out.arguments, width, block, branch is not None, gate is not None,
+        num_warps=row_warps(block, out.small is not None),
     )  # fmt: skip
     return total, mean, deviation
 
@@ -115,9 +116,10 @@ def normalise_backward(
     With ``gate`` that goes to ``total``, which has its shape and no room, and to ``out`` goes ``gate`` times that.
     """
     rows, width = x.shape
+    block = triton.next_power_of_2(width)
     _normalise_backward[(rows,)](
         gradient, x if residual is None else residual, x, mean, deviation, scale, x if gate is None else gate,
         x if total is None else total, gradient.stride(0), 0 if residual is None else residual.stride(0),
-        0 if gate is None else gate.stride(0), scale.stride(0), first, *out.arguments, width,
-        triton.next_power_of_2(width), gate is not None, residual is not None, num_warps=8,
+        0 if gate is None else gate.stride(0), scale.stride(0), first, *out.arguments, width, block, gate is not None,
+        residual is not None, num_warps=row_warps(block, out.small is not None),
     )  # fmt: skip

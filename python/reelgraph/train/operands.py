@@ -58,6 +58,11 @@ def around(wide: Tensor, columns: int, room: int, eight: bool) -> Operand:
     return Operand(wide, columns, small, torch.empty((len(wide), 1), device=wide.device, dtype=torch.float32))
 
 
+def row_warps(block: int, eight: bool) -> int:
+    """Return the warps of a program that computes a row of up to ``block`` numbers, and rounds it or not."""
+    return min(16, max(4, block // 512))
+
+
 @triton.jit
 def store(values, row, column, inside, wide, small, scale, pitch, small_pitch, largest, spare, eight: tl.constexpr):
     """Write a row's ``values``, float32."""

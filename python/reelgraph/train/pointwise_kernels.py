@@ -6,7 +6,7 @@ import torch
 import triton
 from triton import language as tl
 
-from reelgraph.train.operands import Operand, store
+from reelgraph.train.operands import Operand, row_warps, store
 
 Tensor = torch.Tensor
 
@@ -62,14 +62,15 @@ def _launch_gelu(x: Tensor, gradient: Tensor, out: Operand, backward: bool) -> N
     block = triton.next_power_of_2(width)
     _gelu[(rows,)](
         x, gradient, x.stride(0), gradient.stride(0), *out.arguments, width, block, backward,
-        num_warps=min(16, max(4, block // 512)),
+        num_warps=row_warps(block, out.small is not None),
     )  # fmt: skip
 
 
 def gated(x: Tensor | None, branch: Tensor, gate: Tensor, first: int, out: Operand) -> None:
     """Write ``x + gate * branch`` to ``out``; ``gate`` has two rows, for the ``first`` tokens and for all others."""
     rows, width = branch.shape
+    block = triton.next_power_of_2(width)
     _gated[(rows,)](
         branch if x is None else x, branch, gate, branch.stride(0), gate.stride(0), first, *out.arguments, width,
-        triton.next_power_of_2(width), x is not None, num_warps=8,
+        block, x is not None, num_warps=row_warps(block, out.small is not None),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 import triton
 from triton import language as tl
 
-from reelgraph.train.operands import Operand, store, store_small
+from reelgraph.train.operands import Operand, row_warps, store, store_small
 
 Tensor = torch.Tensor
 
@@ -114,9 +114,10 @@ def rotate(x: Tensor, weight: Tensor, epsilon: float, angles: tuple[Tensor, Tens
 def scale_backward(gradient: Tensor, x: Tensor, weight: Tensor, deviation: Tensor, out: Operand) -> None:
     """Write to ``out`` the gradient of ``rotate``'s ``x`` where nothing was turned."""
     rows, width = x.shape
+    block = triton.next_power_of_2(width)
     _rotate_backward[(rows,)](
         gradient, x, weight, deviation, gradient.stride(0), x.stride(0), *out.arguments, width,
-        triton.next_power_of_2(width), num_warps=8,
+        block, num_warps=row_warps(block, out.small is not None),
     )  # fmt: skip
 
 
@@ -133,9 +134,10 @@ def rotate_backward(
     ``gradients`` are those of query and key, which were turned, with ``weights`` and ``deviations``; and of the value.
     """
     rows, width = made.shape[0], made.shape[1] // 3
+    block = triton.next_power_of_2(width)
     _three_backward[(rows,)](
         *gradients, made, *weights, *deviations, *angles, *(part.stride(0) for part in gradients), made.stride(0),
-        *out.arguments, width, triton.next_power_of_2(width), _half(angles), num_warps=8,
+        *out.arguments, width, block, _half(angles), num_warps=row_warps(block, out.small is not None),
     )  # fmt: skip
 
 
