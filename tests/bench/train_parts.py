@@ -117,14 +117,13 @@ def products(parts: Parts) -> None:
             "forward, no LoRA": lambda x=narrow_x, w=weight, j=joined: torch.addmm(j.bias, x, w.T),
             "forward": lambda x=x, j=joined: j.forward(x),
             "backward, no LoRA": lambda g=narrow_gradient, w=weight: torch.mm(g, w),
-            "backward": lambda g=gradient, j=joined: j.backward(g),
+            "backward and LoRA's gradients": lambda g=gradient, x=x, j=joined: j.backward(g, x.wide),
         }.items():
             took = parts.microseconds(work)
             parts.say(f"{name} {what}: {took:.0f} us, {2e-6 * parts.tokens * inner * joined.outer / took:.0f} TFLOP/s")
         parts.moved(f"{name} fill", inner, lambda x=x, j=joined: j.fill(x))
-        parts.moved(f"{name} fill of gradient", joined.outer, lambda g=gradient, j=joined: j.fill_gradient(g))
-        both = inner + joined.outer
-        parts.moved(f"{name} LoRA's gradients", both, lambda g=gradient.wide, x=x.wide, j=joined: j.gradients(g, x))
+        both = inner + 2 * joined.outer
+        parts.moved(f"{name} LoRA's gradients", both, lambda g=gradient, x=x.wide, j=joined: j.gradients(g, x))
         joined.fill(x)
         with torch.no_grad():
             plain = torch.cat([layer(narrow_x) for layer in layers], 1)
@@ -184,10 +183,10 @@ def attentions(parts: Parts) -> None:
         three = [parts.random(rows, channels).requires_grad_() for rows in (tokens, keys)]
         # As in a block: the value lies beside the key and, of a clip, the query.
         three.append(parts.random(keys, 3 * channels)[:, 2 * channels :].requires_grad_())
-        counts = torch.ones(keys, device=parts.sizes.device)
+        bias = torch.zeros(keys, device=parts.sizes.device)
 
-        def forward(three: list[Tensor] = three, kind: str = kind, counts: Tensor = counts) -> Tensor:
-            return attend_text(*three, counts, heads, RANK) if kind == "text" else attend(*three, heads, kind, RANK)
+        def forward(three: list[Tensor] = three, kind: str = kind, bias: Tensor = bias) -> Tensor:
+            return attend_text(*three, bias, heads, RANK) if kind == "text" else attend(*three, heads, kind, RANK)
 
         made = forward()
 
@@ -227,7 +226,7 @@ def eight_bits(parts: Parts) -> None:
         parts.moved(f"rows of {inner}, room split", small.room, lambda x=x: split(x))
         for what, given, work, same in (
             ("forward", x, small.forward, exact.forward),
-            ("backward", gradient, small.backward, exact.backward),
+            ("backward", gradient, *(lambda g, x=x, j=j: j.backward(g, x.wide)[0] for j in (small, exact))),
         ):
             took, off = (
                 parts.microseconds(lambda work=work, given=given: work(given)),

@@ -74,7 +74,7 @@ def round_rows(x: Operand) -> None:
     rows, block = len(x.wide), triton.next_power_of_2(x.columns)
     _round_rows[(rows,)](
         x.wide, x.small, x.scale, x.wide.stride(0), x.small.stride(0), LARGEST, SPARE, x.columns, block,
-        num_warps=row_warps(block, True),
+        num_warps=row_warps(block),
     )  # fmt: skip
 
 

@@ -49,15 +49,16 @@ class FusedBlocks:
             self.copies.run()
             tables = (self.tables + modulation).float()
             tables[:, :, 1::3] += 1
+            bias = counts.log2()
             head = (self.head_table + time[:, None]).float()
             head[:, 1] += 1
         for block, table in zip(self.blocks, tables, strict=True):
             shift, scale, gate, wide_shift, wide_scale, wide_gate = table.unbind(1)
             rows = Rows(scale, shift, gate), Rows(wide_scale, wide_shift, wide_gate)
             if recompute == "full" and torch.is_grad_enabled():
-                x = checkpoint(run_block, block, x, context, counts, rows, grid, attention, False, **CHECKPOINT)
+                x = checkpoint(run_block, block, x, context, bias, rows, grid, attention, False, **CHECKPOINT)
             else:
-                x = run_block(block, x, context, counts, rows, grid, attention, recompute == "feed-forward")
+                x = run_block(block, x, context, bias, rows, grid, attention, recompute == "feed-forward")
         return Normalised.apply(x, Rows(head[:, 1], head[:, 0], None), grid, self.head_epsilon)
 
 
@@ -74,7 +75,7 @@ def run_block(
     block: Block,
     x: Tensor,
     context: Tensor,
-    counts: Tensor,
+    bias: Tensor,
     rows: tuple[Rows, Rows],
     grid: Grid,
     attention: str,
@@ -90,6 +91,6 @@ def run_block(
     parameters = block.own_out.parameters + block.text_query.parameters
     x, query = Between.apply(block, rows[0], grid, x, attended, *parameters)
     key, value = Text.apply(block, context, *block.text.parameters)
-    attended = attend_text(query, key, value, counts, heads, block.text_out.room)
+    attended = attend_text(query, key, value, bias, heads, block.text_out.room)
     parameters = block.text_out.parameters + block.widen.parameters + block.narrow.parameters
     return FeedForward.apply(block, rows[1], grid, again, x, attended, *parameters)

@@ -40,16 +40,15 @@ class Own(torch.autograd.Function):
     def backward(ctx: Any, residual: Tensor, *above: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, deviation, wide, made, *deviations = ctx.saved_tensors
         products, norms = ctx.block.own, (ctx.block.block.self_attn.norm_q, ctx.block.block.self_attn.norm_k)
-        gradient, below = products.gradient(len(x)), None
+        gradient = products.gradient(len(x))
         rotate_backward(above, made, [norm.weight for norm in norms], deviations, ctx.grid.angles, gradient)
-        if ctx.needs_input_grad[3]:
-            below = torch.empty_like(x)
-            out = Operand(below, x.shape[1])
-            inner = products.backward(gradient)
-            normalise_backward(inner, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
-        else:
-            products.fill_gradient(gradient)
-        return None, None, None, below, *products.gradients(gradient.wide, wide)
+        if not ctx.needs_input_grad[3]:
+            return None, None, None, None, *products.gradients(gradient, wide)
+        inner, parameters = products.backward(gradient, wide)
+        below = torch.empty_like(x)
+        out = Operand(below, x.shape[1])
+        normalise_backward(inner, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
+        return None, None, None, below, *parameters
 
 
 class Between(torch.autograd.Function):
@@ -76,13 +75,21 @@ class Between(torch.autograd.Function):
         query, out, rows = ctx.block.text_query, ctx.block.own_out, len(total)
         gradient, branch, below = query.gradient(rows), out.gradient(rows), torch.empty_like(total)
         scale_backward(above, made, ctx.block.block.cross_attn.norm_q.weight, made_deviation, gradient)
+        inner, query_parameters = query.backward(gradient, wide)
         normalise_backward(
-            query.backward(gradient), residual, total, mean, deviation, ctx.block.affine.scale, ctx.grid.first, branch,
-            ctx.rows.gate, below,
-        )  # fmt: skip
-        attended_gradient = out.backward(branch)
-        parameters = out.gradients(branch.wide, out.widened(attended)) + query.gradients(gradient.wide, wide)
-        return None, None, None, below, attended_gradient, *parameters
+            inner,
+            residual,
+            total,
+            mean,
+            deviation,
+            ctx.block.affine.scale,
+            ctx.grid.first,
+            branch,
+            ctx.rows.gate,
+            below,
+        )
+        attended_gradient, parameters = out.backward(branch, out.widened(attended))
+        return None, None, None, below, attended_gradient, *parameters, *query_parameters
 
 
 class Text(torch.autograd.Function):
@@ -108,8 +115,7 @@ class Text(torch.autograd.Function):
         key, value = gradient.numbers.chunk(2, 1)
         scale_backward(above[0], made.chunk(2, 1)[0], norm.weight, deviation, Operand(key, key.shape[1]))
         value.copy_(above[1])
-        products.fill_gradient(gradient)
-        return None, None, *products.gradients(gradient.wide, wide)
+        return None, None, *products.gradients(gradient, wide)
 
 
 class FeedForward(torch.autograd.Function):
@@ -139,14 +145,13 @@ class FeedForward(torch.autograd.Function):
         mean, deviation, wide, inner, bent = kept
         last = narrow.gradient(rows)
         gated(None, above, ctx.rows.gate, ctx.grid.first, last)
-        below, middle = narrow.backward(last), widen.gradient(rows)
-        parameters = narrow.gradients(last.wide, bent)
+        below, narrow_parameters = narrow.backward(last, bent)
+        middle, out = widen.gradient(rows), text.gradient(rows)
         gelu_backward(below, inner, middle)
-        below, out = widen.backward(middle), text.gradient(rows)
-        parameters = widen.gradients(middle.wide, wide) + parameters
+        below, widen_parameters = widen.backward(middle, wide)
         normalise_backward(below, above, total, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
-        attended_gradient = text.backward(out)
-        parameters = text.gradients(out.wide, text.widened(attended)) + parameters
+        attended_gradient, parameters = text.backward(out, text.widened(attended))
+        parameters += widen_parameters + narrow_parameters
         return None, None, None, None, out.numbers, attended_gradient, *parameters
 
 

@@ -94,7 +94,7 @@ def normalise(
         x, x if branch is None else branch, x if gate is None else gate, scale, shift, total, mean, deviation,
         0 if branch is None else branch.stride(0), 0 if gate is None else gate.stride(0), scale.stride(0), first,
         epsilon, *out.arguments, width, block, branch is not None, gate is not None,
-        num_warps=row_warps(block, out.small is not None),
+        num_warps=row_warps(block),
     )  # fmt: skip
     return total, mean, deviation
 
@@ -121,5 +121,5 @@ def normalise_backward(
         gradient, x if residual is None else residual, x, mean, deviation, scale, x if gate is None else gate,
         x if total is None else total, gradient.stride(0), 0 if residual is None else residual.stride(0),
         0 if gate is None else gate.stride(0), scale.stride(0), first, *out.arguments, width, block, gate is not None,
-        residual is not None, num_warps=row_warps(block, out.small is not None),
+        residual is not None, num_warps=row_warps(block),
     )  # fmt: skip

@@ -62,7 +62,7 @@ def _launch_gelu(x: Tensor, gradient: Tensor, out: Operand, backward: bool) -> N
     block = triton.next_power_of_2(width)
     _gelu[(rows,)](
         x, gradient, x.stride(0), gradient.stride(0), *out.arguments, width, block, backward,
-        num_warps=row_warps(block, out.small is not None),
+        num_warps=row_warps(block),
     )  # fmt: skip
 
 
@@ -72,5 +72,5 @@ def gated(x: Tensor | None, branch: Tensor, gate: Tensor, first: int, out: Opera
     block = triton.next_power_of_2(width)
     _gated[(rows,)](
         branch if x is None else x, branch, gate, branch.stride(0), gate.stride(0), first, *out.arguments, width,
-        block, x is not None, num_warps=row_warps(block, out.small is not None),
+        block, x is not None, num_warps=row_warps(block),
     )  # fmt: skip

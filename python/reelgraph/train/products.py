@@ -11,8 +11,10 @@ or ``g`` leaves ``room`` columns to its right, which are filled here, before a p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 
@@ -88,24 +90,55 @@ class Products:
             return self.eight[0].times(x, x.wide.dtype, self.bias)
         return torch.addmm(self.bias, x.wide, self.matrix[: self.outer].T)
 
-    def fill_gradient(self, gradient: Operand) -> None:
-        """Fill the room of ``gradient``, that of the outputs."""
+    def backward(self, gradient: Operand, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled, and `gradients`.
+
+        The room of ``x`` [tokens, inner + room] is filled already.
+        """
+        self._fill_gradient(gradient)
+        with beside(gradient.wide) as join:
+            parameters = self._gradients(gradient.wide, x)
+        if self.eight is not None:
+            below = self.eight[1].times(gradient, gradient.wide.dtype)
+        else:
+            below = torch.mm(gradient.wide, self.matrix[:, : self.inner])
+        join()
+        return below, parameters
+
+    def gradients(self, gradient: Operand, x: Tensor) -> list[Tensor]:
+        """Return the gradients of `parameters`, where nobody asks for that of ``x``; else see `backward`."""
+        self._fill_gradient(gradient)
+        return self._gradients(gradient.wide, x)
+
+    def _fill_gradient(self, gradient: Operand) -> None:
         up = self.matrix[: self.outer, self.inner :]
         torch.mm(gradient.numbers, up, out=gradient.wide[:, self.outer :])
 
-    def backward(self, gradient: Operand) -> Tensor:
-        """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled."""
-        self.fill_gradient(gradient)
-        if self.eight is not None:
-            return self.eight[1].times(gradient, gradient.wide.dtype)
-        return torch.mm(gradient.wide, self.matrix[:, : self.inner])
-
-    def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
-        """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
+    def _gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
         down = _product(gradient[:, self.outer :].T, x[:, : self.inner])
         up = _product(gradient[:, : self.outer].T, x[:, self.inner :])
         places = self.places()
         return [down[columns] for _, _, columns in places] + [up[rows, columns] for _, rows, columns in places]
+
+
+@contextmanager
+def beside(tensor: Tensor) -> Iterator[Callable[[], None]]:
+    """Run what is inside beside what is launched next on the tensor's GPU, until what it yields is called.
+
+    What is inside reads memory rather than computing, and has no part in the next product; so that costs little more.
+    """
+    if not tensor.is_cuda:
+        yield lambda: None
+        return
+    main, side = torch.cuda.current_stream(tensor.device), _side_stream(tensor.device)
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        yield lambda: main.wait_stream(side)
+
+
+@lru_cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:

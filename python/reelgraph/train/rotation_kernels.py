@@ -117,7 +117,7 @@ def scale_backward(gradient: Tensor, x: Tensor, weight: Tensor, deviation: Tenso
     block = triton.next_power_of_2(width)
     _rotate_backward[(rows,)](
         gradient, x, weight, deviation, gradient.stride(0), x.stride(0), *out.arguments, width,
-        block, num_warps=row_warps(block, out.small is not None),
+        block, num_warps=row_warps(block),
     )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def rotate_backward(
     block = triton.next_power_of_2(width)
     _three_backward[(rows,)](
         *gradients, made, *weights, *deviations, *angles, *(part.stride(0) for part in gradients), made.stride(0),
-        *out.arguments, width, block, _half(angles), num_warps=row_warps(block, out.small is not None),
+        *out.arguments, width, block, _half(angles), num_warps=row_warps(block if out.small is None else 4 * block),
     )  # fmt: skip
 
 

@@ -19,13 +19,13 @@ PARTS, PART_ROWS = 16, 512
 WARPS = 4
 
 
-def attend_text(query: Tensor, key: Tensor, value: Tensor, counts: Tensor, heads: int, room: int = 0) -> Tensor:
+def attend_text(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, heads: int, room: int = 0) -> Tensor:
     """Return attention [tokens, channels] of ``query`` to ``key`` and ``value`` [text tokens, channels].
 
-    Each text token counts as often as ``counts`` [text tokens], float32, says; the first one at least once. The
-    result's rows have ``room`` numbers beside them in memory.
+    Each text token counts as often as two to the power of its ``bias`` [text tokens], float32, says; the first one at
+    least once. ``room`` numbers lie beside the result's rows in memory.
     """
-    return _TextAttention.apply(query, key, value, counts.log2(), heads, room)
+    return _TextAttention.apply(query, key, value, bias, heads, room)
 
 
 class _TextAttention(torch.autograd.Function):
