@@ -15,6 +15,7 @@
   modules = [
     "train/ahead.py"
     "train/attention.py"
+    "train/context.py"
     "train/counter.py"
     "train/eight_bits.py"
     "train/flow.py"
@@ -36,6 +37,7 @@
     "train/ltx_transformer.py"
     "train/memory.py"
     "train/norm_kernels.py"
+    "train/operands.py"
     "train/plan.py"
     "train/pointwise_kernels.py"
     "train/processes.py"
@@ -45,6 +47,7 @@
     "train/segment.py"
     "train/strict.py"
     "train/tensors.py"
+    "train/text_attention.py"
     "train/trainer.py"
     "train/transformer.py"
   ];

@@ -14,6 +14,7 @@
   modules = [
     "train/ahead.py"
     "train/attention.py"
+    "train/context.py"
     "train/counter.py"
     "train/eight_bits.py"
     "train/flow.py"
@@ -27,6 +28,7 @@
     "train/memory.py"
     "train/model.py"
     "train/norm_kernels.py"
+    "train/operands.py"
     "train/plan.py"
     "train/pointwise_kernels.py"
     "train/processes.py"
@@ -36,6 +38,7 @@
     "train/segment.py"
     "train/strict.py"
     "train/tensors.py"
+    "train/text_attention.py"
     "train/trainer.py"
     "train/transformer.py"
     "train/wan.py"

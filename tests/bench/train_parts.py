@@ -26,16 +26,18 @@ from train import RANK, RECIPE, TI2V, TI2V_5B, TINY, Sizes, build, planned, writ
 
 from reelgraph.determinism import restart_in_fixed_environment
 from reelgraph.train.attention import attend
-from reelgraph.train.eight_bits import quantise
+from reelgraph.train.eight_bits import multiplies_eight_bits, round_rows, split
 from reelgraph.train.fused import fuse_blocks
 from reelgraph.train.lora import LoraLinear, Parameters, inject_lora, make_optimizer
 from reelgraph.train.lora_kernels import plan_copies
 from reelgraph.train.norm_kernels import normalise, normalise_backward
+from reelgraph.train.operands import Operand, make_operand
 from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
 from reelgraph.train.processes import Processes
-from reelgraph.train.products import join
-from reelgraph.train.rotation_kernels import rotate, rotate_backward
+from reelgraph.train.products import Products, join
+from reelgraph.train.rotation_kernels import rotate, rotate_backward, scale_backward
 from reelgraph.train.strict import compute_strictly
+from reelgraph.train.text_attention import attend_text
 from reelgraph.train.trainer import make_trainer
 from reelgraph.train.transformer import Transformer
 
@@ -84,7 +86,7 @@ class Parts:
         """Return normal numbers."""
         return torch.randn((rows, columns), device=self.sizes.device, dtype=self.sizes.dtype)
 
-    def moved(self, name: str, numbers: int, work: Callable[[], object]) -> None:
+    def moved(self, name: str, numbers: float, work: Callable[[], object]) -> None:
         """Say how long ``work`` takes that reads and writes ``numbers`` a token, and how fast it moves them."""
         took = self.microseconds(work)
         gigabytes = numbers * self.tokens * self.sizes.dtype.itemsize / 1e9
@@ -108,21 +110,20 @@ def products(parts: Parts) -> None:
             torch.nn.init.normal_(layers[-1].lora_B.weight, 0, 0.02)
         joined = join(*layers)
         plan_copies([joined]).run()
-        x, gradient = (parts.random(parts.tokens, size + joined.room) for size in (inner, joined.outer))
-        narrow_x, narrow_gradient = x[:, :inner].contiguous(), gradient[:, : joined.outer].contiguous()
+        x, gradient = operands(parts, joined)
+        narrow_x, narrow_gradient = x.numbers.contiguous(), gradient.numbers.contiguous()
         weight = joined.matrix[: joined.outer, :inner].contiguous()
         for what, work in {
             "forward, no LoRA": lambda x=narrow_x, w=weight, j=joined: torch.addmm(j.bias, x, w.T),
             "forward": lambda x=x, j=joined: j.forward(x),
             "backward, no LoRA": lambda g=narrow_gradient, w=weight: torch.mm(g, w),
-            "backward": lambda g=gradient, j=joined: j.backward(g),
+            "backward and LoRA's gradients": lambda g=gradient, x=x, j=joined: j.backward(g, x.wide),
         }.items():
             took = parts.microseconds(work)
             parts.say(f"{name} {what}: {took:.0f} us, {2e-6 * parts.tokens * inner * joined.outer / took:.0f} TFLOP/s")
         parts.moved(f"{name} fill", inner, lambda x=x, j=joined: j.fill(x))
-        parts.moved(f"{name} fill of gradient", joined.outer, lambda g=gradient, j=joined: j.fill_gradient(g))
-        both = inner + joined.outer
-        parts.moved(f"{name} LoRA's gradients", both, lambda g=gradient, x=x, j=joined: j.gradients(g, x))
+        both = inner + 2 * joined.outer
+        parts.moved(f"{name} LoRA's gradients", both, lambda g=gradient, x=x.wide, j=joined: j.gradients(g, x))
         joined.fill(x)
         with torch.no_grad():
             plain = torch.cat([layer(narrow_x) for layer in layers], 1)
@@ -130,57 +131,84 @@ def products(parts: Parts) -> None:
 
 
 def kernels(parts: Parts) -> None:
-    """What lies between the products."""
-    channels, wide = parts.sizes.dit["dim"], parts.sizes.dit["ffn_dim"]
+    """What lies between the products, as it is and with its results in eight bits besides."""
+    channels, wide, device = parts.sizes.dit["dim"], parts.sizes.dit["ffn_dim"], parts.sizes.device
     x, branch, weight = parts.random(parts.tokens, channels), parts.random(parts.tokens, channels), None
-    scale, shift, gate = torch.randn((3, 2, channels), device=parts.sizes.device)
-    first, out, other = parts.tokens // 21, torch.empty_like(x), torch.empty_like(x)
-    half = channels // parts.sizes.dit["num_heads"] // 2
-    angles = tuple(torch.rand((2, parts.tokens, half), device=parts.sizes.device))
-    weight = parts.random(1, channels)[0]
-    total, mean, deviation = normalise(x, scale, shift, first, 1e-6, out, branch, gate)
+    scale, shift, gate = torch.randn((3, 2, channels), device=device)
+    first, total = parts.tokens // 21, torch.empty_like(x)
+    angles = tuple(torch.rand((2, parts.tokens, channels // parts.sizes.dit["num_heads"] // 2), device=device))
+    weight, made, three = parts.random(1, channels)[0], parts.random(parts.tokens, 3 * channels), (x, branch, x)
     turned, inverse = rotate(x, weight, 1e-6, angles)
-    parts.moved("norm", 2 * channels, lambda: normalise(x, scale, shift, first, 1e-6, out))
-    parts.moved("sum and norm", 4 * channels, lambda: normalise(x, scale, shift, first, 1e-6, out, branch, gate))
-    norm = (branch, x, total, mean, deviation, scale, first, out)
-    parts.moved("norm, backward", 4 * channels, lambda: normalise_backward(*norm))
-    parts.moved("sum and norm, backward", 5 * channels, lambda: normalise_backward(*norm, gate, other))
     parts.moved("rotation", 2 * channels, lambda: rotate(x, weight, 1e-6, angles))
-    parts.moved("rotation, backward", 3 * channels, lambda: rotate_backward(turned, x, weight, inverse, angles, out))
-    parts.moved("gated sum", 3 * channels, lambda: gated(x, branch, gate, first, out))
-    x, out = parts.random(parts.tokens, wide), parts.random(parts.tokens, wide)
-    parts.moved("gelu", 2 * wide, lambda: gelu(x, out))
-    parts.moved("gelu, backward", 3 * wide, lambda: gelu_backward(out, x, out))
+    inner, above = parts.random(parts.tokens, wide), parts.random(parts.tokens, wide)
+    for eight in (False, True):
+        out, out_three, out_wide = (
+            make_operand(x, parts.tokens, columns, RANK, eight) for columns in (channels, 3 * channels, wide)
+        )
+        summed, mean, deviation = normalise(x, scale, shift, first, 1e-6, out, branch, gate)
+        name, more = (", eight bits", 0.5) if eight else ("", 0)
+        norm = (branch, x, summed, mean, deviation, scale, first, out)
+        both = (weight, weight), (inverse, inverse)
+        for what, numbers, work in (
+            ("norm", 2, lambda out=out: normalise(x, scale, shift, first, 1e-6, out)),
+            ("sum and norm", 4, lambda out=out: normalise(x, scale, shift, first, 1e-6, out, branch, gate)),
+            ("norm, backward", 4, lambda norm=norm: normalise_backward(*norm)),
+            ("sum and norm, backward", 5, lambda norm=norm: normalise_backward(*norm, gate, total)),
+            ("scale, backward", 3, lambda out=out: scale_backward(turned, x, weight, inverse, out)),
+            (
+                "rotations, backward",
+                8,
+                lambda out=out_three, both=both: rotate_backward(three, made, *both, angles, out),
+            ),
+            ("gated sum", 3, lambda out=out: gated(x, branch, gate, first, out)),
+        ):
+            parts.moved(what + name, (numbers + more) * channels, work)
+        parts.moved("gelu" + name, (2 + more) * wide, lambda out=out_wide: gelu(inner, out))
+        parts.moved("gelu, backward" + name, (3 + more) * wide, lambda out=out_wide: gelu_backward(above, inner, out))
 
 
 def attentions(parts: Parts) -> None:
-    """Attention to the clip and to the text: cuDNN's in order and in any order, flex, and torch's choice."""
-    channels, heads, room = parts.sizes.dit["dim"], parts.sizes.dit["num_heads"], RANK
-    gradient = parts.random(parts.tokens, channels + room)
-    for keys in (parts.tokens, 512):
-        reference: tuple[Tensor, ...] = ()
-        for kind in ("torch",) if parts.sizes.device == "cpu" else ("cudnn", "free", "flex", "torch"):
-            torch.use_deterministic_algorithms(kind in ("cudnn", "flex"))
-            torch.manual_seed(0)
-            three = [parts.random(rows, channels).requires_grad_() for rows in (parts.tokens, keys)]
-            # As in a block: the value lies beside the key and, of a clip, the query.
-            three.append(parts.random(keys, 3 * channels)[:, 2 * channels :].requires_grad_())
+    """Attention to the clip: cuDNN's in order and in any order, flex, and torch's choice; and to texts, padded and not.
 
-            def forward(three: list[Tensor] = three, kind: str = kind) -> Tensor:
-                return attend(*three, heads, kind, room)
+    Of texts cuDNN's and torch's, padded to 512 tokens, stand beside ours of fewer.
+    """
+    channels, heads, tokens = parts.sizes.dit["dim"], parts.sizes.dit["num_heads"], parts.tokens
+    gradient = parts.random(tokens, channels)
+    kinds = ("torch",) if parts.sizes.device == "cpu" else ("cudnn", "free", "flex", "torch")
+    cases = [(tokens, kind) for kind in kinds] + [(512, kind) for kind in (*kinds, "text")]
+    references: dict[int, tuple[Tensor, ...]] = {}
+    for keys, kind in [*cases, (64, kinds[0]), (64, "text"), (128, "text"), (256, "text")]:
+        torch.use_deterministic_algorithms(kind in ("cudnn", "flex", "text"))
+        torch.manual_seed(0)
+        three = [parts.random(rows, channels).requires_grad_() for rows in (tokens, keys)]
+        # As in a block: the value lies beside the key and, of a clip, the query.
+        three.append(parts.random(keys, 3 * channels)[:, 2 * channels :].requires_grad_())
+        bias = torch.zeros(keys, device=parts.sizes.device)
 
-            made = forward()
+        def forward(three: list[Tensor] = three, kind: str = kind, bias: Tensor = bias) -> Tensor:
+            return attend_text(*three, bias, heads, RANK) if kind == "text" else attend(*three, heads, kind, RANK)
 
-            def backward(out: Tensor = made, three: list[Tensor] = three) -> tuple[Tensor, ...]:
-                return torch.autograd.grad(out, three, gradient, retain_graph=True)
+        made = forward()
 
-            # Nobody reads what is in the room.
-            results = (made.detach()[:, :channels], *backward())
-            reference = reference or results
-            equal = all(all(map(torch.equal, backward(), results[1:])) for _ in range(5))
-            off = max(map(distance, results, reference))
-            times = f"{parts.microseconds(forward):.0f} us, backward {parts.microseconds(backward):.0f} us"
-            parts.say(f"attention to {keys}, {kind}: {times}, repeats {equal}, from the first {off:.1e}")
+        def backward(out: Tensor = made, three: list[Tensor] = three) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(out, three, gradient, retain_graph=True)
+
+        results = (made.detach(), *backward())
+        reference = references.setdefault(keys, results)
+        equal = all(all(map(torch.equal, backward(), results[1:])) for _ in range(5))
+        off = max(map(distance, results, reference))
+        times = f"{parts.microseconds(forward):.0f} us, backward {parts.microseconds(backward):.0f} us"
+        parts.say(f"attention to {keys}, {kind}: {times}, repeats {equal}, from the first {off:.1e}")
+
+
+def operands(parts: Parts, joined: Products) -> tuple[Operand, Operand]:
+    """Return random operands of products, forward and backward."""
+    made = joined.operand(parts.tokens), joined.gradient(parts.tokens)
+    for operand in made:
+        operand.wide.normal_()
+        if operand.small is not None:
+            round_rows(operand)
+    return made
 
 
 def eight_bits(parts: Parts) -> None:
@@ -191,16 +219,14 @@ def eight_bits(parts: Parts) -> None:
         layer = LoraLinear(base, RANK)
         torch.nn.init.normal_(layer.lora_B.weight, 0, 0.02)
         exact, small = join(layer), join(layer, small=True)
-        x, gradient = (parts.random(parts.tokens, size + exact.room) for size in (inner, outer))
         for joined in (exact, small):
             plan_copies([joined]).run()
-            joined.fill(x)
-            joined.fill_gradient(gradient)
-        room = exact.room
-        parts.moved(f"rows of {inner} to eight bits", inner, lambda x=x, room=room: quantise(x, room))
+        x, gradient = operands(parts, small)
+        parts.moved(f"rows of {inner} to eight bits", inner, lambda x=x: round_rows(x))
+        parts.moved(f"rows of {inner}, room split", small.room, lambda x=x: split(x))
         for what, given, work, same in (
             ("forward", x, small.forward, exact.forward),
-            ("backward", gradient, small.backward, exact.backward),
+            ("backward", gradient, *(lambda g, x=x, j=j: j.backward(g, x.wide)[0] for j in (small, exact))),
         ):
             took, off = (
                 parts.microseconds(lambda work=work, given=given: work(given)),
@@ -229,6 +255,11 @@ def against_float32(parts: Parts) -> None:
     for kind, mode in [(kind, "none") for kind in kinds] + [(kinds[0], mode) for mode in ("feed-forward", "full")]:
         torch.use_deterministic_algorithms(kind != "free")
         runs[kind, mode] = gradients(Transformer(dit, mode, fused, kind), lora, inputs, target)
+    if multiplies_eight_bits(torch.device(device)):
+        torch.use_deterministic_algorithms(False)
+        runs["eight bits",] = gradients(
+            Transformer(dit, "none", fuse_blocks(dit, small=True), kinds[:2][-1]), lora, inputs, target
+        )
     torch.use_deterministic_algorithms(True)
     reference = gradients(Transformer(dit.float()), lora, inputs, target)
     for labels, found in runs.items():
@@ -243,8 +274,8 @@ def gradients(
     """Return the LoRA's gradients of a mean square error."""
     for parameter in lora.values():
         parameter.grad = None
-    dtype = transformer.dit.patch_embedding.weight.dtype
-    prediction = transformer.predict(inputs[0].to(dtype), inputs[1].to(dtype), inputs[2], True)
+    dtype, counts = transformer.dit.patch_embedding.weight.dtype, inputs[1].new_ones(inputs[1].shape[:2])
+    prediction = transformer.predict(inputs[0].to(dtype), inputs[1].to(dtype), counts, inputs[2], True)
     ((prediction.float() - target) ** 2).mean().backward()
     return [parameter.grad.clone() for parameter in lora.values()]
 
@@ -270,7 +301,8 @@ def step(parts: Parts, profile: str) -> None:
         trainer = make_trainer(dit, optimizer, encoded, encoded, Processes(), RECIPE, "none", profile)
         steps = trainer.steps(planned(1, 20, False))
         for _ in range(3):
-            next(steps)
+            # Broken numbers take less power, so they would be fast.
+            next(steps).check()
         for recording in filter(None, trainer.gradients._recordings.values()):
             parts.say(f"{profile}, graph alone: {parts.microseconds(recording.graph.replay) / 1000:.1f} ms")
         parts.say(f"{profile}, step with all around it: {parts.microseconds(lambda: next(steps)) / 1000:.1f} ms")

@@ -15,7 +15,7 @@ from fused_probe import MODES, SMALL
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from reelgraph.train import fused, lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels
+from reelgraph.train import fused, lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels, text_attention
 from reelgraph.train.lora import TARGET_LAYERS, LoraLinear
 from reelgraph.train.transformer import Grid
 
@@ -36,10 +36,10 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, kind: str, room: int) -> Tensor:
-        wide = query.new_empty((query.shape[0], query.shape[1] + room))
+        out = query.new_empty((query.shape[0], query.shape[1] + room))[:, : query.shape[1]]
         sums = query.new_empty((1, heads, query.shape[0], 1), dtype=torch.float32)
-        ctx.save_for_backward(query, key, value, wide, sums)
-        return wide
+        ctx.save_for_backward(query, key, value, out, sums)
+        return out
 
 
 class Held(TorchDispatchMode):
@@ -72,7 +72,7 @@ def held(mode: str, blocks: int, tokens: int) -> int:
                 setattr(owner, name, LoraLinear(owner.get_submodule(name), RANK))
         all_blocks = fused.fuse_blocks(dit)
         angles = torch.empty(tokens, CHANNELS // HEADS // 2), torch.empty(tokens, CHANNELS // HEADS // 2)
-        shapes = (tokens, CHANNELS), (512, CHANNELS), (2, 6, CHANNELS), (2, CHANNELS)
+        shapes = (tokens, CHANNELS), (512, CHANNELS), (512,), (2, 6, CHANNELS), (2, CHANNELS)
         inputs = [torch.empty(shape, dtype=torch.bfloat16) for shape in shapes]
         with Held() as tensors:
             prediction = all_blocks.run(*inputs, Grid(angles, tokens // 21), "cudnn", mode)
@@ -88,7 +88,7 @@ def kept(mode: str) -> float:
 
 if __name__ == "__main__":
     fused.attend = Attention.apply
-    for module in (lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels):
+    for module in (lora_kernels, norm_kernels, pointwise_kernels, rotation_kernels, text_attention):
         for name in [name for name, value in vars(module).items() if hasattr(value, "arg_names")]:
             setattr(module, name, Nothing())
     print(json.dumps({mode: kept(mode) for mode in MODES}))

@@ -32,6 +32,7 @@ SMALL = {
     "fuse_vae_embedding_in_latents": True,
 }
 CLIP = {"latents": (1, 48, 2, 4, 4), "context": (1, 6, 64)}
+COUNTS = torch.tensor([[1.0, 1, 1, 1, 4, 0]])
 
 
 def small_transformer(rank: int) -> tuple[WanModel, Parameters]:
@@ -52,7 +53,7 @@ def gradients(transformer: Transformer, lora: Parameters, given: bool) -> list[t
     latents, context = (torch.randn(shape) for shape in CLIP.values())
     for parameter in lora.values():
         parameter.grad = None
-    prediction = transformer.predict(latents, context, torch.tensor([500.0]), given)
+    prediction = transformer.predict(latents, context, COUNTS, torch.tensor([500.0]), given)
     ((prediction - torch.randn(CLIP["latents"])) ** 2).mean().backward()
     return [prediction.detach(), *(parameter.grad for parameter in lora.values())]
 
@@ -75,22 +76,58 @@ def compare(rank: int, given: bool, small: bool = False) -> dict[str, object]:
     }
 
 
-def lora_beside_eight_bits(times: float) -> float:
-    """Return the relative error of a LoRA's product beside weights in eight bits, ``times`` as large as these."""
+def lora_beside_eight_bits(times: float, larger: float = 1.0) -> float:
+    """Return the relative error of a LoRA's product beside weights in eight bits, ``times`` as large as these.
+
+    What the LoRA is multiplied with is about as large as all else, or so many times ``larger``.
+    """
     torch.manual_seed(0)
-    layer, x = LoraLinear(torch.nn.Linear(48, 32).requires_grad_(False), 16), torch.randn((8, 64))
+    layer, x = LoraLinear(torch.nn.Linear(48, 32).requires_grad_(False), 16), torch.randn((100, 64))
     with torch.no_grad():
         layer.base.weight.normal_()
         layer.lora_B.weight.normal_(0, times)
+        layer.lora_A.weight *= larger
         products = join(layer, small=True)
         plan_copies([products]).run()
         # The weights set the scale and are not counted.
         products.eight[0].numbers[:, :48] = 0
-        expected = x[:, 48:] @ layer.lora_B.weight.T + layer.base.bias
-        return float((products.forward(x) - expected).norm() / (expected - layer.base.bias).norm())
+        operand = products.given(x[:, :48])
+        expected = x[:, :48] @ layer.lora_A.weight.T @ layer.lora_B.weight.T + layer.base.bias
+        return float((products.forward(operand) - expected).norm() / (expected - layer.base.bias).norm())
+
+
+def lora_in_its_places(rank: int) -> bool:
+    """Return whether three joined layers' LoRA, longer than a tile, is where products read it and nowhere else."""
+    torch.manual_seed(0)
+    layers = [LoraLinear(torch.nn.Linear(304, outer).requires_grad_(False), rank) for outer in (48, 320, 112)]
+    for layer in layers:
+        layer.base.weight.data.normal_()
+        layer.lora_B.weight.data.normal_(0, 0.3)
+    products = join(*layers, small=True)
+    matrix, eight, inner, outer = products.matrix.clone(), products.eight, products.inner, products.outer
+    plan_copies([products]).run()
+    exact, again = [], []
+    for layer, outputs, channels in products.places():
+        a, b = layer.lora_A.weight.data, layer.lora_B.weight.data
+        matrix[outer:][channels, :inner], matrix[outputs, inner:][:, channels] = a, b
+        for part, rows, weight in ((eight[0], outputs, b), (eight[1], slice(None), a.T)):
+            beside = part.numbers[rows, part.numbers.shape[1] - 3 * part.room :].unflatten(1, (3, part.room))
+            coarse, fine, last = beside[:, :, channels].float().unbind(1)
+            values = weight / part.lora_scale[:, rows].T
+            # Interpreted, numbers below 2**-6 become zero; coarse numbers alone would be off by up to a sixteenth.
+            exact.append(bool(((coarse + fine - values).abs() < values.abs() / 32 + 2**-6).all()))
+            again.append(torch.equal(coarse, last))
+            beside[:, :, channels] = 0
+    empty = join(*layers, small=True).eight
+    alone = [torch.equal(part.numbers.float(), other.numbers.float()) for part, other in zip(eight, empty, strict=True)]
+    return torch.equal(products.matrix, matrix) and all(exact + again + alone)
 
 
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
     blocks = [compare(4, True), compare(16, False), compare(16, True, small=True)]
-    print(json.dumps({"blocks": blocks, "lora": {times: lora_beside_eight_bits(times) for times in (0.01, 0.1, 1.0)}}))
+    lora = {times: lora_beside_eight_bits(times) for times in (0.01, 0.1, 1.0)} | {
+        "larger": lora_beside_eight_bits(1.0, larger=30.0)
+    }
+    places = [rank for rank in (5, 16, 24) if lora_in_its_places(rank)]
+    print(json.dumps({"blocks": blocks, "lora": lora, "places": places}))

@@ -92,7 +92,8 @@ def wan_sample(device: str, number: int, given: bool) -> Sample:
     """Return a sample of Wan's; all but its size depends on its number."""
     draw, micro_step = draws(device, number), numbered(number, given)
     level = torch.tensor([micro_step.timestep, 0.1 * number, 1.0], device=device)
-    return Sample(micro_step, draw(1, 4, 3, 4, 4), draw(1, 7, 16), draw(1, 4, 3, 4, 4), level)
+    counts = torch.tensor([[1.0, 1, 1, 1, 508 - number, 0, 0]], device=device)
+    return Sample(micro_step, draw(1, 4, 3, 4, 4), draw(1, 7, 16), counts, draw(1, 4, 3, 4, 4), level)
 
 
 def ltx(device: str, recompute: str, sound: bool = True) -> tuple[torch.nn.Module, Callable[[Any], torch.Tensor]]:
@@ -166,12 +167,15 @@ MODELS = [
 @pytest.mark.parametrize(("model", "sample", "modes"), MODELS)
 def test_nothing_in_a_micro_step_waits_for_the_gpu_or_comes_from_the_processor(model, sample, modes, given):
     for recompute in modes:
-        _, loss = model("meta", recompute)
+        dit, loss = model("meta", recompute)
+        lora = [parameter for parameter in dit.parameters() if parameter.requires_grad]
+        gradients, share = Gradients(loss, lora, recorded=False), torch.ones((), device="meta")
+        gradients.clear()
         # The first of a size is not recorded.
-        loss(sample("meta", 1, given)).backward()
+        gradients._compute(sample("meta", 1, given), share)
         second = sample("meta", 2, given)
         with recording():
-            loss(second).backward()
+            gradients._compute(second, share)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +245,37 @@ def test_ltx2s_levels_round_as_pythons_numbers_do():
         assert torch.equal(timestep, torch.full((), 1000 * sigma))
 
 
+def test_gradients_are_those_that_backward_adds_and_are_added_by_few_kernels():
+    """Layers that are joined get columns of one product as gradients; a parameter that nothing uses gets none."""
+    draw = draws("cpu", 1)
+    columns, wider = [draw(6, 4) for _ in range(3)], [draw(6, 8) for _ in range(2)]
+    alone, unused, x = draw(5, 6), draw(3, 2), draw(1, 2, 3, 5)
+    lora = [torch.nn.Parameter(value) for value in (*columns, *wider, alone, unused)]
+
+    def loss(sample: Sample) -> torch.Tensor:
+        joined, others = torch.cat(lora[:3], 1), torch.cat(lora[3:5], 1)
+        return ((sample.noise @ lora[5]) @ joined).sin().sum() + ((sample.noise @ lora[5]) @ others).cos().sum()
+
+    sample, gradients = Sample(numbered(1, False), x, x, x, x), Gradients(loss, lora, recorded=False)
+    gradients.clear()
+    for parameter in lora:
+        parameter.grad += 1
+    for _ in range(2):
+        (loss(sample) / 3).backward()
+    expected = [parameter.grad.clone() for parameter in lora]
+    gradients.clear()
+    for parameter in lora:
+        parameter.grad += 1
+    with patch.object(torch, "_foreach_add_", side_effect=torch._foreach_add_) as adding:
+        for _ in range(2):
+            gradients.add(sample, 3)
+    assert all(map(torch.equal, [parameter.grad for parameter in lora], expected))
+    # Torch takes one kernel for all only where strides are equal.
+    (sums, added) = adding.call_args.args
+    assert [tensor.stride() for tensor in sums] == [tensor.stride() for tensor in added] and len(added) == 6
+    assert torch.equal(lora[6].grad, torch.ones(3, 2))
+
+
 def test_a_size_that_fits_only_without_recordings_is_computed_without_them():
     dit, loss = wan("cpu", "none")
     lora, sample = learning(dit), wan_sample("cpu", 1, False)
@@ -248,15 +283,13 @@ def test_a_size_that_fits_only_without_recordings_is_computed_without_them():
     alone.clear()
     expected = [alone.add(sample, 2), *(parameter.grad.clone() for parameter in lora)]
 
-    def short_of_memory(sample: Sample) -> torch.Tensor:
-        value = loss(sample)
+    def short_of_memory(gradient: torch.Tensor) -> None:
         if any(gradients._recordings.values()):
-            # Some gradients are there already when memory is short.
-            value.backward()
             raise torch.OutOfMemoryError
-        return value
 
-    gradients = Gradients(short_of_memory, lora, recorded=True)
+    gradients = Gradients(loss, lora, recorded=True)
+    # The first block's are made last: all others are there already when memory is short.
+    lora[0].register_hook(short_of_memory)
     gradients._recordings["another size"] = object()
     gradients.clear()
     found = [gradients.add(sample, 2), *(parameter.grad.clone() for parameter in lora)]

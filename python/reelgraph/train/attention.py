@@ -39,12 +39,12 @@ def choose_attention(weight: Tensor, head_channels: int, profile: str) -> str:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, kind: str, room: int = 0) -> Tensor:
-    """Return attention [tokens, channels + room] of three [tokens, channels]; nothing is to be read in the room."""
+    """Return attention [tokens, channels] of three such tensors; ``room`` numbers lie beside its rows in memory."""
     if kind in ("cudnn", "free"):
         return _CudnnAttention.apply(query, key, value, heads, kind == "cudnn", room)
     function = compiled_flex() if kind == "flex" else functional.scaled_dot_product_attention
     out = function(*(_by_head(part, heads) for part in (query, key, value)))
-    return functional.pad(out[0].transpose(0, 1).flatten(1), (0, room))
+    return functional.pad(out[0].transpose(0, 1).flatten(1), (0, room))[:, : query.shape[1]]
 
 
 @lru_cache
@@ -58,21 +58,21 @@ class _CudnnAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, ordered: bool, room: int) -> Tensor:
         # Written where it is needed; torch's own call would leave the room to a copy.
-        wide = query.new_empty((query.shape[0], query.shape[1] + room))
+        out = query.new_empty((query.shape[0], query.shape[1] + room))[:, : query.shape[1]]
         stats = query.new_empty((1, heads, query.shape[0], 1), dtype=torch.float32)
-        given = {"q": query, "k": key, "v": value, "o": wide[:, : query.shape[1]]}
+        given = {"q": query, "k": key, "v": value, "o": out}
         parts = {name: _by_head(tensor, heads) for name, tensor in given.items()} | {"stats": stats}
         _forward_plan(query.device.index, _layout(parts)).run(parts)
-        ctx.save_for_backward(query, key, value, wide, stats)
+        ctx.save_for_backward(query, key, value, out, stats)
         ctx.heads, ctx.ordered = heads, ordered
-        return wide
+        return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, wide, stats = ctx.saved_tensors
-        channels, heads = query.shape[1], ctx.heads
+        query, key, value, out, stats = ctx.saved_tensors
+        heads = ctx.heads
         made = {name: part.new_empty(part.shape) for name, part in (("dQ", query), ("dK", key), ("dV", value))}
-        given = {"q": query, "k": key, "v": value, "o": wide[:, :channels], "dO": gradient[:, :channels], **made}
+        given = {"q": query, "k": key, "v": value, "o": out, "dO": gradient, **made}
         parts = {name: _by_head(tensor, heads) for name, tensor in given.items()} | {"stats": stats}
         few = heads_at_once(heads, query.shape[0] * key.shape[0]) if ctx.ordered else heads
         groups = [{name: part[:, n : n + few] for name, part in parts.items()} for n in range(0, heads, few)]

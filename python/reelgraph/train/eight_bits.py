@@ -1,9 +1,9 @@
 """Frozen weights in eight bits, for the profile ``fast``: products of float8 numbers take about half the time.
 
 Weights are rounded once, with a scale for each channel that a product makes; what they are multiplied with is rounded
-each time, with a scale for each token. The LoRA's part of the same product is more exact: each of its numbers is the
-sum of a float8 number and of another one for what that left over, and three of the four products of two such sums are
-made, in three times the LoRA's channels; the fourth is less than bfloat16 can tell.
+each time, with a scale for each token, see `operands`. The LoRA's part of the same product is more exact: each of its
+numbers is the sum of a float8 number and of another one for what that left over, and three of the four products of two
+such sums are made, in three times the LoRA's channels; the fourth is less than bfloat16 can tell.
 """
 
 from __future__ import annotations
@@ -14,36 +14,43 @@ import torch
 import triton
 from triton import language as tl
 
+from reelgraph.train.operands import LARGEST, SMALL, SPARE, Operand, row_warps, store_small, two_terms
+
 Tensor = torch.Tensor
-NUMBERS = torch.float8_e4m3fn
-LARGEST = torch.finfo(NUMBERS).max
-# How large a LoRA's numbers may be, in largest weights of their channel or sixteenths of the matrix's; they are cut at
-# twice that. More would cost the smallest of them digits.
-HEADROOM = 2
+# How large a LoRA's numbers may be beside the weights of their channel, as `operands.SPARE` says it of a row: with
+# SHARE, twice the largest weight of the channel or an eighth of the matrix's.
+HEADROOM = 8
+# The LoRA's side of a row is stored this many times smaller, and that of the weights as many times larger, so that it
+# may be 64 times as large as all else in its row. It is cut there; weights of a LoRA are far too small to reach it.
+SHARE = 4.0
+# Rows that one program splits.
+ROWS = 64
 
 
 @dataclass(frozen=True)
 class EightBits:
     """A matrix [outer, inner] in the left columns of ``numbers``, with ``scale`` [1, outer]; a LoRA in the right ones.
 
-    The LoRA's ``room`` channels are there three times: coarse numbers, what they left over, coarse ones again.
+    The LoRA's ``room`` channels are there three times, with ``lora_scale``: coarse numbers, what they left over, coarse
+    ones again.
     """
 
     numbers: Tensor
     scale: Tensor
+    lora_scale: Tensor
     room: int
 
-    def times(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return ``x`` [tokens, inner + room] times the transposed matrix and LoRA, plus ``bias``."""
-        small, row_scale = quantise(x, self.room)
+    def times(self, x: Operand, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
+        """Return ``x`` times the transposed matrix and LoRA, plus ``bias``; the room of ``x`` is filled."""
+        split(x)
         return torch._scaled_mm(
-            small, self.numbers.T, row_scale, self.scale, bias=bias, out_dtype=x.dtype, use_fast_accum=True
+            x.small, self.numbers.T, x.scale, self.scale, bias=bias, out_dtype=dtype, use_fast_accum=True
         )
 
 
 def multiplies_eight_bits(device: torch.device) -> bool:
     """Return whether ``device`` multiplies float8 numbers with a scale for each row and each column."""
-    numbers, scale = torch.ones((128, 128), device=device).to(NUMBERS), torch.ones((128, 1), device=device)
+    numbers, scale = torch.ones((128, 128), device=device).to(SMALL), torch.ones((128, 1), device=device)
     try:
         torch._scaled_mm(numbers, numbers.T, scale, scale.T, out_dtype=torch.bfloat16, use_fast_accum=True)
     except RuntimeError:
@@ -56,48 +63,51 @@ def eight_bits(weight: Tensor, room: int) -> EightBits:
     outer, inner = weight.shape
     largest = weight.float().abs().amax(1, keepdim=True)
     scale = torch.maximum(largest, largest.max() / 16).clamp_min(1e-30) * HEADROOM / LARGEST
-    numbers = torch.zeros((outer, inner + 3 * room), device=weight.device, dtype=NUMBERS)
-    numbers[:, :inner].copy_((weight.float() / scale).to(NUMBERS))
-    return EightBits(numbers, scale.T.contiguous(), room)
+    numbers = torch.zeros((outer, inner + 3 * room), device=weight.device, dtype=SMALL)
+    numbers[:, :inner].copy_((weight.float() / scale).to(SMALL))
+    scale = scale.T.contiguous()
+    return EightBits(numbers, scale, scale / SHARE, room)
 
 
-def quantise(x: Tensor, room: int) -> tuple[Tensor, Tensor]:
-    """Return ``x`` [rows, inner + room] in eight bits, [rows, inner + 3 room], and each row's scale [rows, 1] float32.
-
-    The last ``room`` columns become three times as many, as the LoRA's are split.
-    """
-    rows, inner = x.shape[0], x.shape[1] - room
-    out = torch.empty((rows, inner + 3 * room), device=x.device, dtype=NUMBERS)
-    scale = torch.empty((rows, 1), device=x.device, dtype=torch.float32)
-    block = triton.next_power_of_2(inner)
-    _quantise[(rows,)](
-        x, out, scale, x.stride(0), LARGEST, inner, block, room, triton.next_power_of_2(room),
-        num_warps=min(16, max(4, block // 1024)),
+def round_rows(x: Operand) -> None:
+    """Write the numbers of ``x``, made elsewhere, in eight bits."""
+    rows, block = len(x.wide), triton.next_power_of_2(x.columns)
+    _round_rows[(rows,)](
+        x.wide, x.small, x.scale, x.wide.stride(0), x.small.stride(0), LARGEST, SPARE, x.columns, block,
+        num_warps=row_warps(block),
     )  # fmt: skip
-    return out, scale
+
+
+def split(x: Operand) -> None:
+    """Write the room of ``x`` as sums of two numbers of eight bits, with the scales that the rows have."""
+    rows, room = len(x.wide), x.wide.shape[1] - x.columns
+    _split[(triton.cdiv(rows, ROWS),)](
+        x.wide, x.small, x.scale, x.wide.stride(0), x.small.stride(0), LARGEST, SHARE, rows, x.columns, room,
+        triton.next_power_of_2(room), ROWS,
+    )  # fmt: skip
 
 
 @triton.jit
-def _quantise(
-    x, out, scale, pitch, largest, inner: tl.constexpr, block: tl.constexpr, room: tl.constexpr,
-    room_block: tl.constexpr,
-):  # fmt: skip
+def _round_rows(x, small, scale, x_pitch, small_pitch, largest, spare, width: tl.constexpr, block: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
-    column, beside = tl.arange(0, block), tl.arange(0, room_block)
-    inside = column < inner
-    values = tl.load(x + row * pitch + column, inside, 0.0).to(tl.float32)
-    lora = tl.load(x + row * pitch + inner + beside, beside < room, 0.0).to(tl.float32)
-    # A row of zeros keeps a scale that it can be divided by.
-    peak = tl.maximum(tl.max(tl.abs(values), 0), tl.max(tl.abs(lora), 0))
-    peak = tl.maximum(peak, 1e-30)
-    tl.store(scale + row, peak / largest)
-    factor = largest / peak
-    out += row * (inner + 3 * room)
-    tl.store(out + column, tl.clamp(values * factor, -largest, largest).to(tl.float8e4nv), inside)
-    lora = tl.clamp(lora * factor, -largest, largest)
-    coarse = lora.to(tl.float8e4nv)
-    fine = (lora - coarse.to(tl.float32)).to(tl.float8e4nv)
+    column = tl.arange(0, block)
+    inside = column < width
+    values = tl.load(x + row * x_pitch + column, inside, 0.0).to(tl.float32)
+    store_small(values, tl.max(tl.abs(values), 0), row, column, inside, small, scale, small_pitch, largest, spare)
+
+
+@triton.jit
+def _split(
+    x, small, scale, x_pitch, small_pitch, largest, share, rows, columns, room: tl.constexpr,
+    room_block: tl.constexpr, row_block: tl.constexpr,
+):  # fmt: skip
+    row, column = tl.program_id(0) * row_block + tl.arange(0, row_block), tl.arange(0, room_block)
+    inside, wide_row = (row < rows)[:, None] & (column < room)[None, :], row.to(tl.int64)[:, None]
+    values = tl.load(x + wide_row * x_pitch + columns + column[None, :], inside, 0.0).to(tl.float32)
+    values /= tl.load(scale + row, row < rows, 1.0)[:, None] * share
+    coarse, fine = two_terms(values, largest)
     # Against coarse, fine and coarse numbers of the LoRA.
-    tl.store(out + inner + beside, coarse, beside < room)
-    tl.store(out + inner + room + beside, coarse, beside < room)
-    tl.store(out + inner + 2 * room + beside, fine, beside < room)
+    place = small + wide_row * small_pitch + columns + column[None, :]
+    tl.store(place, coarse, inside)
+    tl.store(place + room, coarse, inside)
+    tl.store(place + 2 * room, fine, inside)

@@ -16,20 +16,22 @@ from reelgraph.train.transformer import Transformer
 class Sample:
     """A micro step with its tensors, each with a first dimension of one; ``condition`` is Wan2.2-I2V-A14B's.
 
-    ``level`` is timestep, share of noise and weight of the loss, [3] float32.
+    ``counts`` says how often each token of ``context`` counts, see `pad_context`; ``level`` is timestep, share of noise
+    and weight of the loss, [3] float32.
     """
 
     micro_step: MicroStep
     latents: torch.Tensor
     context: torch.Tensor
+    counts: torch.Tensor
     noise: torch.Tensor
     level: torch.Tensor
     condition: torch.Tensor | None = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors that are there, by name."""
-        fields = {name: getattr(self, name) for name in ("latents", "context", "noise", "level", "condition")}
-        return {name: tensor for name, tensor in fields.items() if tensor is not None}
+        names = ("latents", "context", "counts", "noise", "level", "condition")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def level(micro_step: MicroStep, shift: float) -> torch.Tensor:
@@ -57,7 +59,8 @@ def planned_loss(transformer: Transformer, sample: Sample) -> torch.Tensor:
     noisy, target = (1 - sigma) * clean + sigma * noise, noise - clean
     if given:
         noisy = torch.cat([clean[:, :, :1], noisy[:, :, 1:]], dim=2)
-    prediction = transformer.predict(noisy.to(sample.latents.dtype), sample.context, timestep, given, sample.condition)
+    latents = noisy.to(sample.latents.dtype)
+    prediction = transformer.predict(latents, sample.context, sample.counts, timestep, given, sample.condition)
     if given:
         prediction, target = prediction[:, :, 1:], target[:, :, 1:]
     return torch.nn.functional.mse_loss(prediction.float(), target) * weight[0]

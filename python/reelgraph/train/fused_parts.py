@@ -12,9 +12,9 @@ import torch
 
 from reelgraph.train.fused_weights import Block, Rows
 from reelgraph.train.norm_kernels import normalise, normalise_backward
+from reelgraph.train.operands import Operand
 from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
-from reelgraph.train.products import Products
-from reelgraph.train.rotation_kernels import rotate, rotate_backward
+from reelgraph.train.rotation_kernels import rotate, rotate_backward, scale_backward
 from reelgraph.train.transformer import Grid
 
 Tensor = torch.Tensor
@@ -26,34 +26,28 @@ class Own(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, block: Block, rows: Rows, grid: Grid, x: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
-        products, own, channels = block.own, block.block.self_attn, x.shape[1]
-        wide = products.wide(x.shape[0], channels)
-        out = wide[:, :channels]
-        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, block.block.norm1.eps, out)
-        products.fill(wide)
-        query, key, value = (made := products.forward(wide)).split(channels, 1)
+        products, own = block.own, block.block.self_attn
+        inputs = products.operand(len(x))
+        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, block.block.norm1.eps, inputs)
+        query, key, value = (made := products.forward(inputs)).chunk(3, 1)
         turned = [
             rotate(part, norm.weight, norm.eps, grid.angles) for part, norm in ((query, own.norm_q), (key, own.norm_k))
         ]
-        ctx.save_for_backward(x, *moments, wide, made, *(deviation for _, deviation in turned))
+        ctx.save_for_backward(x, *moments, inputs.wide, made, *(deviation for _, deviation in turned))
         return x, turned[0][0], turned[1][0], value
 
     @staticmethod
     def backward(ctx: Any, residual: Tensor, *above: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, deviation, wide, made, *deviations = ctx.saved_tensors
-        products, own, channels = ctx.block.own, ctx.block.block.self_attn, x.shape[1]
-        gradient = products.wide(x.shape[0], made.shape[1])
-        outs = gradient[:, : made.shape[1]].split(channels, 1)
-        for n, norm in enumerate((own.norm_q, own.norm_k)):
-            part = made.split(channels, 1)[n]
-            rotate_backward(above[n], part, norm.weight, deviations[n], ctx.grid.angles, outs[n])
-        outs[2].copy_(above[2])
-        products.fill_gradient(gradient)
-        parameters, below = products.gradients(gradient, wide), None
-        if ctx.needs_input_grad[3]:
-            below = torch.empty_like(x)
-            norms = products.backward(gradient)
-            normalise_backward(norms, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, below)
+        products, norms = ctx.block.own, (ctx.block.block.self_attn.norm_q, ctx.block.block.self_attn.norm_k)
+        gradient = products.gradient(len(x))
+        rotate_backward(above, made, [norm.weight for norm in norms], deviations, ctx.grid.angles, gradient)
+        if not ctx.needs_input_grad[3]:
+            return None, None, None, None, *products.gradients(gradient, wide)
+        inner, parameters = products.backward(gradient, wide)
+        below = torch.empty_like(x)
+        out = Operand(below, x.shape[1])
+        normalise_backward(inner, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
         return None, None, None, below, *parameters
 
 
@@ -66,34 +60,36 @@ class Between(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
         products, norm, affine = block.text_query, block.block.cross_attn.norm_q, block.affine
-        wide = products.wide(*x.shape)
-        block.own_out.fill(attended)
+        inputs, branch = products.operand(len(x)), block.own_out.forward(block.own_out.given(attended))
         total, *moments = normalise(
-            x, affine.scale, affine.shift, grid.first, block.block.norm3.eps, wide[:, : x.shape[1]],
-            block.own_out.forward(attended), rows.gate,
-        )  # fmt: skip
-        products.fill(wide)
-        made = products.forward(wide)
+            x, affine.scale, affine.shift, grid.first, block.block.norm3.eps, inputs, branch, rows.gate
+        )
+        made = products.forward(inputs)
         query, deviation = rotate(made, norm.weight, norm.eps, None)
-        ctx.save_for_backward(attended, total, *moments, wide, made, deviation)
+        ctx.save_for_backward(attended, total, *moments, inputs.wide, made, deviation)
         return total, query
 
     @staticmethod
     def backward(ctx: Any, residual: Tensor, above: Tensor) -> tuple[Tensor | None, ...]:
         attended, total, mean, deviation, wide, made, made_deviation = ctx.saved_tensors
-        query, out, channels = ctx.block.text_query, ctx.block.own_out, total.shape[1]
-        gradient = query.wide(*total.shape)
-        weight = ctx.block.block.cross_attn.norm_q.weight
-        rotate_backward(above, made, weight, made_deviation, None, gradient[:, :channels])
-        query.fill_gradient(gradient)
-        below, branch = torch.empty_like(total), out.wide(*total.shape)
+        query, out, rows = ctx.block.text_query, ctx.block.own_out, len(total)
+        gradient, branch, below = query.gradient(rows), out.gradient(rows), torch.empty_like(total)
+        scale_backward(above, made, ctx.block.block.cross_attn.norm_q.weight, made_deviation, gradient)
+        inner, query_parameters = query.backward(gradient, wide)
         normalise_backward(
-            query.backward(gradient), residual, total, mean, deviation, ctx.block.affine.scale, ctx.grid.first, below,
-            ctx.rows.gate, branch[:, :channels],
-        )  # fmt: skip
-        out.fill_gradient(branch)
-        parameters = out.gradients(branch, attended) + query.gradients(gradient, wide)
-        return None, None, None, below, _spread(out, branch), *parameters
+            inner,
+            residual,
+            total,
+            mean,
+            deviation,
+            ctx.block.affine.scale,
+            ctx.grid.first,
+            branch,
+            ctx.rows.gate,
+            below,
+        )
+        attended_gradient, parameters = out.backward(branch, out.widened(attended))
+        return None, None, None, below, attended_gradient, *parameters, *query_parameters
 
 
 class Text(torch.autograd.Function):
@@ -103,10 +99,9 @@ class Text(torch.autograd.Function):
     def forward(ctx: Any, block: Block, context: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
         ctx.block = block
         products, norm = block.text, block.block.cross_attn.norm_k
-        wide = products.wide(*context.shape)
-        wide[:, : context.shape[1]].copy_(context)
-        products.fill(wide)
-        key, value = (made := products.forward(wide)).chunk(2, 1)
+        wide = context.new_empty((len(context), products.inner + products.room))
+        wide[:, : products.inner].copy_(context)
+        key, value = (made := products.forward(products.given(wide[:, : products.inner]))).chunk(2, 1)
         key, deviation = rotate(key, norm.weight, norm.eps, None)
         ctx.save_for_backward(wide, made, deviation)
         return key, value
@@ -115,11 +110,11 @@ class Text(torch.autograd.Function):
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
         wide, made, deviation = ctx.saved_tensors
         products, norm = ctx.block.text, ctx.block.block.cross_attn.norm_k
-        gradient = products.wide(*made.shape)
-        key, value = gradient[:, : made.shape[1]].chunk(2, 1)
-        rotate_backward(above[0], made.chunk(2, 1)[0], norm.weight, deviation, None, key)
+        # No product is made of it, so it is not rounded.
+        gradient = Operand(made.new_empty((len(made), products.outer + products.room)), products.outer)
+        key, value = gradient.numbers.chunk(2, 1)
+        scale_backward(above[0], made.chunk(2, 1)[0], norm.weight, deviation, Operand(key, key.shape[1]))
         value.copy_(above[1])
-        products.fill_gradient(gradient)
         return None, None, *products.gradients(gradient, wide)
 
 
@@ -131,58 +126,44 @@ class FeedForward(torch.autograd.Function):
         ctx: Any, block: Block, rows: Rows, grid: Grid, again: bool, x: Tensor, attended: Tensor, *_: Tensor
     ) -> Tensor:
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
-        block.text_out.fill(attended)
-        total, *kept = _widened(ctx, x, block.text_out.forward(attended))
+        branch = block.text_out.forward(block.text_out.given(attended))
+        total, *kept, bent = _widened(ctx, x, branch)
         out = torch.empty_like(x)
-        gated(total, block.narrow.forward(kept[-1]), rows.gate, grid.first, out)
-        ctx.save_for_backward(attended, total, *([] if again else kept))
+        gated(total, block.narrow.forward(bent), rows.gate, grid.first, Operand(out, x.shape[1]))
+        ctx.save_for_backward(attended, total, *([] if again else [*kept, bent.wide]))
         return out
 
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         attended, total, *kept = ctx.saved_tensors
-        # Adding nothing runs the very kernel that ran before; another one might round otherwise.
-        mean, deviation, wide, inner, bent = (
-            kept or _widened(ctx, total, torch.zeros_like(total[0]).expand_as(total))[1:]
-        )
-        text, widen, narrow = ctx.block.text_out, ctx.block.widen, ctx.block.narrow
-        last = narrow.wide(*total.shape)
-        gated(None, above, ctx.rows.gate, ctx.grid.first, last[:, : total.shape[1]])
-        narrow.fill_gradient(last)
-        parameters = narrow.gradients(last, bent)
-        middle = widen.wide(*inner.shape)
-        gelu_backward(narrow.backward(last), inner, middle[:, : inner.shape[1]])
-        widen.fill_gradient(middle)
-        parameters = widen.gradients(middle, wide) + parameters
-        below = text.wide(*total.shape)
-        out = below[:, : total.shape[1]]
-        norms = widen.backward(middle)
-        normalise_backward(norms, above, total, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
-        text.fill_gradient(below)
-        parameters = text.gradients(below, attended) + parameters
-        return None, None, None, None, out, _spread(text, below), *parameters
+        text, widen, narrow, rows = ctx.block.text_out, ctx.block.widen, ctx.block.narrow, len(total)
+        if not kept:
+            # Adding nothing runs the very kernel that ran before; another one might round otherwise.
+            _, *kept, operand = _widened(ctx, total, torch.zeros_like(total[0]).expand_as(total))
+            narrow.fill(operand)
+            kept.append(operand.wide)
+        mean, deviation, wide, inner, bent = kept
+        last = narrow.gradient(rows)
+        gated(None, above, ctx.rows.gate, ctx.grid.first, last)
+        below, narrow_parameters = narrow.backward(last, bent)
+        middle, out = widen.gradient(rows), text.gradient(rows)
+        gelu_backward(below, inner, middle)
+        below, widen_parameters = widen.backward(middle, wide)
+        normalise_backward(below, above, total, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
+        attended_gradient, parameters = text.backward(out, text.widened(attended))
+        parameters += widen_parameters + narrow_parameters
+        return None, None, None, None, out.numbers, attended_gradient, *parameters
 
 
-def _widened(ctx: Any, x: Tensor, branch: Tensor) -> tuple[Tensor, ...]:
-    """Return ``x + branch``; mean and inverse deviation of its rows; then input, output and GELU of the wide layer."""
-    block, channels = ctx.block, x.shape[1]
-    wide = block.widen.wide(*x.shape)
+def _widened(ctx: Any, x: Tensor, branch: Tensor) -> tuple[Any, ...]:
+    """Return ``x + branch``; mean and inverse deviation of its rows; input, output and GELU of the wide layer."""
+    block, inputs = ctx.block, ctx.block.widen.operand(len(x))
     total, *moments = normalise(
-        x, ctx.rows.scale, ctx.rows.shift, ctx.grid.first, block.block.norm2.eps, wide[:, :channels], branch
+        x, ctx.rows.scale, ctx.rows.shift, ctx.grid.first, block.block.norm2.eps, inputs, branch
     )
-    block.widen.fill(wide)
-    inner = block.widen.forward(wide)
-    bent = block.narrow.wide(*inner.shape)
-    gelu(inner, bent[:, : inner.shape[1]])
-    block.narrow.fill(bent)
-    return total, *moments, wide, inner, bent
-
-
-def _spread(products: Products, gradient: Tensor) -> Tensor:
-    """Return the gradient of the products' input, with room beside it as the input has."""
-    below = products.wide(gradient.shape[0], products.inner)
-    products.backward(gradient, below[:, : products.inner])
-    return below
+    inner, bent = block.widen.forward(inputs), block.narrow.operand(len(x))
+    gelu(inner, bent)
+    return total, *moments, inputs.wide, inner, bent
 
 
 class Normalised(torch.autograd.Function):
@@ -193,7 +174,7 @@ class Normalised(torch.autograd.Function):
         """Return the normalised ``x``."""
         ctx.rows, ctx.grid = rows, grid
         out = torch.empty_like(x)
-        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, epsilon, out)
+        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, epsilon, Operand(out, x.shape[1]))
         ctx.save_for_backward(x, *moments)
         return out
 
@@ -202,5 +183,6 @@ class Normalised(torch.autograd.Function):
         """Return the gradient of ``x``."""
         x, mean, deviation = ctx.saved_tensors
         below = torch.empty_like(x)
-        normalise_backward(above, None, x, mean, deviation, ctx.rows.scale, ctx.grid.first, below)
+        out = Operand(below, x.shape[1])
+        normalise_backward(above, None, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
         return below, None, None, None

@@ -7,6 +7,7 @@ compute them; as a CUDA graph they are one launch of the same kernels on the sam
 from __future__ import annotations
 
 import gc
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -77,24 +78,22 @@ class Gradients:
         return recording.loss.clone()
 
     def _making_room(self, work: Callable[[], Result]) -> Result:
-        if not any(self._recordings.values()):
-            return work()
-        # Kept where memory is not short.
-        before = [parameter.grad.to("cpu", copy=True) for parameter in self.parameters]
         try:
             return work()
         except torch.OutOfMemoryError:
+            if not any(self._recordings.values()):
+                raise
             # Between replays a recording's memory is idle, but nobody else's; the next of its size is recorded again.
             self._recordings.update(dict.fromkeys(self._recordings))
         gc.collect()
         torch.cuda.empty_cache()
-        for parameter, gradient in zip(self.parameters, before, strict=True):
-            parameter.grad.copy_(gradient)
+        # Nothing was added yet: that is done when all gradients are there, and takes no memory.
         return work()
 
     def _compute(self, sample: Sample, share: torch.Tensor) -> torch.Tensor:
         loss = self.loss(sample)
-        (loss / share).backward()
+        gradients = torch.autograd.grad(loss / share, self.parameters, allow_unused=True)
+        _add([parameter.grad for parameter in self.parameters], gradients)
         return loss.detach()
 
     def _record(self, key: Key, sample: Sample, share: torch.Tensor) -> Recording:
@@ -108,3 +107,17 @@ class Gradients:
         recording = Recording(graph, own, own_share, loss)
         self._recordings[key] = recording
         return recording
+
+
+def _add(sums: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> None:
+    """Add ``gradients`` to ``sums`` by a few kernels; None is that of a parameter which the loss does not use."""
+    found = {n: gradient for n, gradient in enumerate(gradients) if gradient is not None}
+    # One kernel adds many only where each lies in memory as its sum does; those of joined layers lie beside each other.
+    apart: dict[torch.Size, list[int]] = defaultdict(list)
+    for n, gradient in found.items():
+        if not gradient.is_contiguous():
+            apart[gradient.shape[1:]].append(n)
+    for numbers in apart.values():
+        parts = [found[n] for n in numbers]
+        found.update(zip(numbers, torch.cat(parts).split([len(part) for part in parts]), strict=True))
+    torch._foreach_add_([sums[n] for n in found], list(found.values()))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from reelgraph.train.ahead import ahead, read_encoded
+from reelgraph.train.context import pad_context
 from reelgraph.train.counter import draw_normal
 from reelgraph.train.flow import Sample, level
 from reelgraph.train.plan import MicroStep
@@ -33,10 +34,10 @@ class WanLoader:
         """Return a micro step with its tensors on the CPU."""
         encoded = read_encoded(self.latents, micro_step, f"latents/{micro_step.clip}.safetensors", "latents")
         context = read_encoded(self.text, micro_step, f"text/{micro_step.prompt}.safetensors", "context")["context"]
-        context = torch.nn.functional.pad(context, (0, 0, 0, self.padded_tokens - context.shape[0]))
+        context, counts = pad_context(context, self.padded_tokens)
         latents = encoded["latents"].unsqueeze(0)
         noise = torch.from_numpy(draw_normal(tuple(latents.shape), micro_step.noise_seed))
         condition = encoded["condition"].unsqueeze(0).to(self.dtype) if "condition" in encoded else None
-        context = context.unsqueeze(0).to(self.dtype)
+        context, counts = context.unsqueeze(0).to(self.dtype), counts.unsqueeze(0)
         noise_level = level(micro_step, self.timestep_shift)
-        return Sample(micro_step, latents.to(self.dtype), context, noise, noise_level, condition)
+        return Sample(micro_step, latents.to(self.dtype), context, counts, noise, noise_level, condition)

@@ -88,13 +88,14 @@ def choose_recompute(
     if device.type != "cuda":
         return "none"
     _, tokens = largest_clip(needs, latents, steps)
-    # Beside what is loaded, gradients and both moments of the LoRA in float32.
+    # Beside what is loaded, gradients and both moments of the LoRA in float32; and a micro step's own gradients, held
+    # until they are added: parts of larger products, then copied out of them, 1.5 times a LoRA of rank 16.
     lora = sum(parameter.numel() for parameter in transformer.parameters() if parameter.requires_grad)
     weights = torch.cuda.memory_allocated(device) + to_come
     available = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     channels, blocks = needs.width_of(transformer)
     for recompute in needs.kept_bytes:
-        if needs.step_bytes(tokens, channels, blocks, weights + 12 * lora, recompute) < USABLE_SHARE * available:
+        if needs.step_bytes(tokens, channels, blocks, weights + 20 * lora, recompute) < USABLE_SHARE * available:
             return recompute
     return "full"
 

@@ -10,13 +10,16 @@ import torch
 import triton
 from triton import language as tl
 
+from reelgraph.train.operands import Operand, row_warps, store
+
 Tensor = torch.Tensor
 
 
 @triton.jit
 def _normalise(
-    x, branch, gate, scale, shift, total, out, mean, deviation, branch_pitch, out_pitch, gate_pitch, table_pitch,
-    first, epsilon, width: tl.constexpr, block: tl.constexpr, has_branch: tl.constexpr, has_gate: tl.constexpr,
+    x, branch, gate, scale, shift, total, mean, deviation, branch_pitch, gate_pitch, table_pitch, first, epsilon,
+    wide, small, small_scale, pitch, small_pitch, largest, spare, eight: tl.constexpr, width: tl.constexpr,
+    block: tl.constexpr, has_branch: tl.constexpr, has_gate: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, block)
@@ -38,14 +41,15 @@ def _normalise(
     tl.store(deviation + row, inverse)
     factor = tl.load(scale + kind * table_pitch + column, inside, 0.0)
     offset = tl.load(shift + kind * table_pitch + column, inside, 0.0)
-    tl.store(out + row * out_pitch + column, centred * inverse * factor + offset, inside)
+    values = centred * inverse * factor + offset
+    store(values, row, column, inside, wide, small, small_scale, pitch, small_pitch, largest, spare, eight)
 
 
 @triton.jit
 def _normalise_backward(
-    gradient, residual, x, mean, deviation, scale, gate, total, branch, gradient_pitch, residual_pitch, total_pitch,
-    branch_pitch, gate_pitch, table_pitch, first, width: tl.constexpr, block: tl.constexpr, has_gate: tl.constexpr,
-    has_residual: tl.constexpr,
+    gradient, residual, x, mean, deviation, scale, gate, total, gradient_pitch, residual_pitch, gate_pitch,
+    table_pitch, first, wide, small, small_scale, pitch, small_pitch, largest, spare, eight: tl.constexpr,
+    width: tl.constexpr, block: tl.constexpr, has_gate: tl.constexpr, has_residual: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, block)
@@ -59,11 +63,12 @@ def _normalise_backward(
     result = (above - tl.sum(above, 0) / width - values * (tl.sum(above * values, 0) / width)) * inverse
     if has_residual:
         result += tl.load(residual + row * residual_pitch + column, inside, 0.0).to(tl.float32)
-    result = result.to(total.dtype.element_ty)
-    tl.store(total + row * total_pitch + column, result, inside)
     if has_gate:
-        factor = tl.load(gate + kind * gate_pitch + column, inside, 0.0).to(tl.float32)
-        tl.store(branch + row * branch_pitch + column, result.to(tl.float32) * factor, inside)
+        # What follows sees the sum as it is kept.
+        result = result.to(total.dtype.element_ty)
+        tl.store(total + row * width + column, result, inside)
+        result = result.to(tl.float32) * tl.load(gate + kind * gate_pitch + column, inside, 0.0).to(tl.float32)
+    store(result, row, column, inside, wide, small, small_scale, pitch, small_pitch, largest, spare, eight)
 
 
 def normalise(
@@ -72,7 +77,7 @@ def normalise(
     shift: Tensor,
     first: int,
     epsilon: float,
-    out: Tensor,
+    out: Operand,
     branch: Tensor | None = None,
     gate: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,13 +87,14 @@ def normalise(
     the sum, and mean and inverse deviation of its rows, float32.
     """
     rows, width = x.shape
+    block = triton.next_power_of_2(width)
     total = x if branch is None else torch.empty_like(x)
     mean, deviation = (torch.empty(rows, device=x.device, dtype=torch.float32) for _ in range(2))
     _normalise[(rows,)](
-        x, x if branch is None else branch, x if gate is None else gate, scale, shift, total, out, mean, deviation,
-        0 if branch is None else branch.stride(0), out.stride(0), 0 if gate is None else gate.stride(0),
-        scale.stride(0), first, epsilon, width, triton.next_power_of_2(width), branch is not None, gate is not None,
-        num_warps=8,
+        x, x if branch is None else branch, x if gate is None else gate, scale, shift, total, mean, deviation,
+        0 if branch is None else branch.stride(0), 0 if gate is None else gate.stride(0), scale.stride(0), first,
+        epsilon, *out.arguments, width, block, branch is not None, gate is not None,
+        num_warps=row_warps(block),
     )  # fmt: skip
     return total, mean, deviation
 
@@ -101,16 +107,19 @@ def normalise_backward(
     deviation: Tensor,
     scale: Tensor,
     first: int,
-    out: Tensor,
+    out: Operand,
     gate: Tensor | None = None,
-    branch: Tensor | None = None,
+    total: Tensor | None = None,
 ) -> None:
-    """Write to ``out`` ``residual`` plus the norm's gradient: that of ``x``; to ``branch`` ``gate`` times that."""
+    """Write to ``out`` ``residual`` plus the norm's gradient: that of ``x``.
+
+    With ``gate`` that goes to ``total``, which has its shape and no room, and to ``out`` goes ``gate`` times that.
+    """
     rows, width = x.shape
+    block = triton.next_power_of_2(width)
     _normalise_backward[(rows,)](
-        gradient, x if residual is None else residual, x, mean, deviation, scale, x if gate is None else gate, out,
-        out if branch is None else branch, gradient.stride(0), 0 if residual is None else residual.stride(0),
-        out.stride(0), 0 if branch is None else branch.stride(0), 0 if gate is None else gate.stride(0),
-        scale.stride(0), first, width, triton.next_power_of_2(width), gate is not None, residual is not None,
-        num_warps=8,
+        gradient, x if residual is None else residual, x, mean, deviation, scale, x if gate is None else gate,
+        x if total is None else total, gradient.stride(0), 0 if residual is None else residual.stride(0),
+        0 if gate is None else gate.stride(0), scale.stride(0), first, *out.arguments, width, block, gate is not None,
+        residual is not None, num_warps=row_warps(block),
     )  # fmt: skip

@@ -6,17 +6,18 @@ import torch
 import triton
 from triton import language as tl
 
+from reelgraph.train.operands import Operand, row_warps, store
+
 Tensor = torch.Tensor
-# Columns of a row that one program computes.
-COLUMNS = 1024
 
 
 @triton.jit
 def _gelu(
-    x, gradient, out, x_pitch, gradient_pitch, out_pitch, width, block: tl.constexpr, backward: tl.constexpr
+    x, gradient, x_pitch, gradient_pitch, wide, small, small_scale, pitch, small_pitch, largest, spare,
+    eight: tl.constexpr, width: tl.constexpr, block: tl.constexpr, backward: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * block + tl.arange(0, block)
+    column = tl.arange(0, block)
     inside = column < width
     values = tl.load(x + row * x_pitch + column, inside, 0.0).to(tl.float32)
     # The tanh of GELU's usual approximation, as a sigmoid of twice its argument.
@@ -27,40 +28,49 @@ def _gelu(
         values = above * (share + values * share * (1 - share) * slope)
     else:
         values *= share
-    tl.store(out + row * out_pitch + column, values, inside)
+    store(values, row, column, inside, wide, small, small_scale, pitch, small_pitch, largest, spare, eight)
 
 
 @triton.jit
 def _gated(
-    x, branch, gate, out, branch_pitch, out_pitch, gate_pitch, first, width, block: tl.constexpr, has_x: tl.constexpr
+    x, branch, gate, branch_pitch, gate_pitch, first, wide, small, small_scale, pitch, small_pitch, largest, spare,
+    eight: tl.constexpr, width: tl.constexpr, block: tl.constexpr, has_x: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * block + tl.arange(0, block)
+    column = tl.arange(0, block)
     inside = column < width
     kind = (row >= first).to(tl.int32)
     values = tl.load(branch + row * branch_pitch + column, inside, 0.0).to(tl.float32)
     values *= tl.load(gate + kind * gate_pitch + column, inside, 0.0).to(tl.float32)
     if has_x:
         values += tl.load(x + row * width + column, inside, 0.0).to(tl.float32)
-    tl.store(out + row * out_pitch + column, values, inside)
+    store(values, row, column, inside, wide, small, small_scale, pitch, small_pitch, largest, spare, eight)
 
 
-def gelu(x: Tensor, out: Tensor) -> None:
+def gelu(x: Tensor, out: Operand) -> None:
     """Write to ``out`` GELU of ``x`` in its tanh approximation."""
-    grid = (x.shape[0], triton.cdiv(x.shape[1], COLUMNS))
-    _gelu[grid](x, x, out, x.stride(0), 0, out.stride(0), x.shape[1], COLUMNS, False)
+    _launch_gelu(x, x, out, backward=False)
 
 
-def gelu_backward(gradient: Tensor, x: Tensor, out: Tensor) -> None:
+def gelu_backward(gradient: Tensor, x: Tensor, out: Operand) -> None:
     """Write to ``out`` the gradient of GELU's ``x``."""
-    grid = (x.shape[0], triton.cdiv(x.shape[1], COLUMNS))
-    _gelu[grid](x, gradient, out, x.stride(0), gradient.stride(0), out.stride(0), x.shape[1], COLUMNS, True)
+    _launch_gelu(x, gradient, out, backward=True)
 
 
-def gated(x: Tensor | None, branch: Tensor, gate: Tensor, first: int, out: Tensor) -> None:
+def _launch_gelu(x: Tensor, gradient: Tensor, out: Operand, backward: bool) -> None:
+    rows, width = x.shape
+    block = triton.next_power_of_2(width)
+    _gelu[(rows,)](
+        x, gradient, x.stride(0), gradient.stride(0), *out.arguments, width, block, backward,
+        num_warps=row_warps(block),
+    )  # fmt: skip
+
+
+def gated(x: Tensor | None, branch: Tensor, gate: Tensor, first: int, out: Operand) -> None:
     """Write ``x + gate * branch`` to ``out``; ``gate`` has two rows, for the ``first`` tokens and for all others."""
     rows, width = branch.shape
-    _gated[(rows, triton.cdiv(width, COLUMNS))](
-        branch if x is None else x, branch, gate, out, branch.stride(0), out.stride(0), gate.stride(0), first, width,
-        COLUMNS, x is not None,
+    block = triton.next_power_of_2(width)
+    _gated[(rows,)](
+        branch if x is None else x, branch, gate, branch.stride(0), gate.stride(0), first, *out.arguments, width,
+        block, x is not None, num_warps=row_warps(block),
     )  # fmt: skip

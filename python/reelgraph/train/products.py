@@ -6,18 +6,21 @@ Layers that share an input stand below each other, and the LoRA in more columns 
     [ A  0 ]      backward  [g k] times the left columns, where k is g times B
 
 So neither pass reads and writes a large result again to add the LoRA's part, and W is held once. Whoever writes ``x``
-or ``g`` leaves ``room`` columns to its right, which are filled here.
+or ``g`` leaves ``room`` columns to its right, which are filled here, before a product or alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 
-from reelgraph.train.eight_bits import EightBits, eight_bits
+from reelgraph.train.eight_bits import EightBits, eight_bits, round_rows
 from reelgraph.train.lora import LoraLinear
+from reelgraph.train.operands import Operand, around, make_operand
 
 Tensor = torch.Tensor
 # A row's length in memory must divide by 16 bytes for the fast products.
@@ -54,38 +57,88 @@ class Products:
             above = rows.stop
         return places
 
-    def wide(self, rows: int, columns: int) -> Tensor:
-        """Return new memory for ``rows`` of ``columns`` and the room beside them."""
-        return self.matrix.new_empty((rows, columns + self.room))
+    def operand(self, rows: int) -> Operand:
+        """Return an operand for the forward pass, without numbers yet."""
+        return make_operand(self.matrix, rows, self.inner, self.room, self.eight is not None)
 
-    def fill(self, x: Tensor) -> None:
-        """Fill the room of ``x`` [tokens, inner + room]."""
+    def gradient(self, rows: int) -> Operand:
+        """Return an operand for the backward pass, without numbers yet."""
+        return make_operand(self.matrix, rows, self.outer, self.room, self.eight is not None)
+
+    def widened(self, x: Tensor) -> Tensor:
+        """Return ``x`` [tokens, inner], whose rows have room beside them in memory, with that room."""
+        assert x.stride() == (self.inner + self.room, 1)
+        return x.as_strided((x.shape[0], self.inner + self.room), x.stride())
+
+    def given(self, x: Tensor) -> Operand:
+        """Return ``x`` [tokens, inner], whose rows have room beside them in memory, as an operand."""
+        operand = around(self.widened(x), self.inner, self.room, self.eight is not None)
+        if self.eight is not None:
+            round_rows(operand)
+        return operand
+
+    def fill(self, x: Operand) -> None:
+        """Fill the room of ``x``."""
         # Whoever keeps ``x`` for a backward pass of his own keeps the columns beside the room.
-        torch.mm(x[:, : self.inner], self.matrix[self.outer :, : self.inner].T, out=x.data[:, self.inner :])
+        down = self.matrix[self.outer :, : self.inner].T
+        torch.mm(x.numbers, down, out=x.wide.data[:, self.inner :])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the layers' outputs beside each other, for ``x`` [tokens, inner + room] whose room is filled."""
+    def forward(self, x: Operand) -> Tensor:
+        """Return the layers' outputs beside each other for ``x``, whose room is filled."""
+        self.fill(x)
         if self.eight is not None:
-            return self.eight[0].times(x, self.bias)
-        return torch.addmm(self.bias, x, self.matrix[: self.outer].T)
+            return self.eight[0].times(x, x.wide.dtype, self.bias)
+        return torch.addmm(self.bias, x.wide, self.matrix[: self.outer].T)
 
-    def fill_gradient(self, gradient: Tensor) -> None:
-        """Fill the room of ``gradient`` [tokens, outer + room]."""
-        torch.mm(gradient[:, : self.outer], self.matrix[: self.outer, self.inner :], out=gradient[:, self.outer :])
+    def backward(self, gradient: Operand, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled, and `gradients`.
 
-    def backward(self, gradient: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return the gradient of ``x`` [tokens, inner] for that of the outputs, whose room is filled."""
+        The room of ``x`` [tokens, inner + room] is filled already.
+        """
+        self._fill_gradient(gradient)
+        with beside(gradient.wide) as join:
+            parameters = self._gradients(gradient.wide, x)
         if self.eight is not None:
-            below = self.eight[1].times(gradient)
-            return below if out is None else out.copy_(below)
-        return torch.mm(gradient, self.matrix[:, : self.inner], out=out)
+            below = self.eight[1].times(gradient, gradient.wide.dtype)
+        else:
+            below = torch.mm(gradient.wide, self.matrix[:, : self.inner])
+        join()
+        return below, parameters
 
-    def gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
-        """Return the gradients of `parameters`, for ``gradient`` and ``x`` whose rooms are filled."""
+    def gradients(self, gradient: Operand, x: Tensor) -> list[Tensor]:
+        """Return the gradients of `parameters`, where nobody asks for that of ``x``; else see `backward`."""
+        self._fill_gradient(gradient)
+        return self._gradients(gradient.wide, x)
+
+    def _fill_gradient(self, gradient: Operand) -> None:
+        up = self.matrix[: self.outer, self.inner :]
+        torch.mm(gradient.numbers, up, out=gradient.wide[:, self.outer :])
+
+    def _gradients(self, gradient: Tensor, x: Tensor) -> list[Tensor]:
         down = _product(gradient[:, self.outer :].T, x[:, : self.inner])
         up = _product(gradient[:, : self.outer].T, x[:, self.inner :])
         places = self.places()
         return [down[columns] for _, _, columns in places] + [up[rows, columns] for _, rows, columns in places]
+
+
+@contextmanager
+def beside(tensor: Tensor) -> Iterator[Callable[[], None]]:
+    """Run what is inside beside what is launched next on the tensor's GPU, until what it yields is called.
+
+    What is inside reads memory rather than computing, and has no part in the next product; so that costs little more.
+    """
+    if not tensor.is_cuda:
+        yield lambda: None
+        return
+    main, side = torch.cuda.current_stream(tensor.device), _side_stream(tensor.device)
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        yield lambda: main.wait_stream(side)
+
+
+@lru_cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:

@@ -55,12 +55,19 @@ class Transformer:
     _grids: dict[tuple[int, int, int], Grid] = field(default_factory=dict)
 
     def predict(
-        self, latents: Tensor, context: Tensor, timestep: Tensor, given: bool, condition: Tensor | None = None
+        self,
+        latents: Tensor,
+        context: Tensor,
+        counts: Tensor,
+        timestep: Tensor,
+        given: bool,
+        condition: Tensor | None = None,
     ) -> Tensor:
         """Return the velocity of ``latents`` [1, channels, frames, height, width] at ``timestep`` [1], a float32.
 
-        ``context`` is [1, tokens, channels]. With ``given`` the first latent frame is clean, at timestep 0.
-        ``condition`` is what Wan2.2-I2V-A14B sees beside the latents, [1, 20, frames, height, width].
+        ``context`` is [1, tokens, channels], of which each token counts as often as ``counts`` [1, tokens] says. With
+        ``given`` the first latent frame is clean, at timestep 0. ``condition`` is what Wan2.2-I2V-A14B sees beside the
+        latents, [1, 20, frames, height, width].
         """
         dit, dtype = self.dit, latents.dtype
         # Row 0 is for the first frame's tokens, row 1 for all others.
@@ -73,21 +80,22 @@ class Transformer:
         grid = self._grid(shape)
         x = x.flatten(2).transpose(1, 2).contiguous()
         if self.fused is not None:
-            x = self.fused.run(x[0], context[0], modulation, time, grid, self.attention, self.recompute)[None]
+            inputs = x[0], context[0], counts[0], modulation, time
+            x = self.fused.run(*inputs, grid, self.attention, self.recompute)[None]
         else:
-            x = self._run(x, context, modulation, time, grid)
+            x = self._run(x, context, counts.log().to(x.dtype), modulation, time, grid)
         return dit.unpatchify(dit.head.head(x), shape)
 
-    def _run(self, x: Tensor, context: Tensor, modulation: Tensor, time: Tensor, grid: Grid) -> Tensor:
+    def _run(self, x: Tensor, context: Tensor, bias: Tensor, modulation: Tensor, time: Tensor, grid: Grid) -> Tensor:
         again = torch.is_grad_enabled()
         for block in self.dit.blocks:
             if self.recompute == "full" and again:
-                x = checkpoint(whole_block, block, x, context, modulation, grid, **CHECKPOINT)
+                x = checkpoint(whole_block, block, x, context, bias, modulation, grid, **CHECKPOINT)
             elif self.recompute == "feed-forward" and again:
-                x = attention_half(block, x, context, modulation, grid)
+                x = attention_half(block, x, context, bias, modulation, grid)
                 x = checkpoint(feed_forward_half, block, x, modulation, grid, **CHECKPOINT)
             else:
-                x = whole_block(block, x, context, modulation, grid)
+                x = whole_block(block, x, context, bias, modulation, grid)
         head = self.dit.head
         shift, scale = (head.modulation + time[:, None]).unsqueeze(0).unbind(2)
         return modulate(head.norm(x), grid.select(shift), grid.select(scale))
@@ -113,12 +121,12 @@ def make_grid(dit: WanModel, shape: tuple[int, int, int]) -> Grid:
     return Grid((rotation.real.float().to(device), rotation.imag.float().to(device)), height * width)
 
 
-def whole_block(block: DiTBlock, x: Tensor, context: Tensor, modulation: Tensor, grid: Grid) -> Tensor:
-    """Return ``x`` [1, tokens, channels] after a block."""
-    return feed_forward_half(block, attention_half(block, x, context, modulation, grid), modulation, grid)
+def whole_block(block: DiTBlock, x: Tensor, context: Tensor, bias: Tensor, modulation: Tensor, grid: Grid) -> Tensor:
+    """Return ``x`` [1, tokens, channels] after a block; ``bias`` [1, text tokens] is added to the text's scores."""
+    return feed_forward_half(block, attention_half(block, x, context, bias, modulation, grid), modulation, grid)
 
 
-def attention_half(block: DiTBlock, x: Tensor, context: Tensor, modulation: Tensor, grid: Grid) -> Tensor:
+def attention_half(block: DiTBlock, x: Tensor, context: Tensor, bias: Tensor, modulation: Tensor, grid: Grid) -> Tensor:
     """Return ``x`` [1, tokens, channels] after a block's two attentions."""
     shift, scale, gate = _rows(block, modulation, grid, slice(0, 3))
     inputs, own, text = modulate(block.norm1(x), shift, scale), block.self_attn, block.cross_attn
@@ -130,7 +138,7 @@ def attention_half(block: DiTBlock, x: Tensor, context: Tensor, modulation: Tens
     query = _heads(text.norm_q(text.q(block.norm3(x))), text.num_heads)
     key, value = project(context, text.k, text.v)
     key, value = _heads(text.norm_k(key), text.num_heads), _heads(value, text.num_heads)
-    return x + text.o(_attend(query, key, value))
+    return x + text.o(_attend(query, key, value, bias))
 
 
 def feed_forward_half(block: DiTBlock, x: Tensor, modulation: Tensor, grid: Grid) -> Tensor:
@@ -139,9 +147,9 @@ def feed_forward_half(block: DiTBlock, x: Tensor, modulation: Tensor, grid: Grid
     return x + gate * block.ffn(modulate(block.norm2(x), shift, scale))
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
     parts = (part.transpose(1, 2) for part in (query, key, value))
-    return functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+    return functional.scaled_dot_product_attention(*parts, attn_mask=bias).transpose(1, 2).flatten(2)
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
