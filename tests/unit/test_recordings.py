@@ -256,7 +256,7 @@ def test_gradients_are_those_that_backward_adds_and_are_added_by_few_kernels():
         joined, others = torch.cat(lora[:3], 1), torch.cat(lora[3:5], 1)
         return ((sample.noise @ lora[5]) @ joined).sin().sum() + ((sample.noise @ lora[5]) @ others).cos().sum()
 
-    sample, gradients = Sample(numbered(1, False), x, x, x, x), Gradients(loss, lora, recorded=False)
+    sample, gradients = Sample(numbered(1, False), x, x, x, x, x), Gradients(loss, lora, recorded=False)
     gradients.clear()
     for parameter in lora:
         parameter.grad += 1
