@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from reelgraph.train.strict import compute_strictly
+from reelgraph.train.trainer import StepResult
 
 GIB = 1 << 30
 
@@ -79,9 +80,12 @@ def measure(steps: Iterator[Any], sizes: Sizes) -> dict[str, Any]:
     alone = []
     for _ in range(sizes.steps):
         start = time.monotonic()
-        next(steps)
+        result = next(steps)
         synchronize(sizes)
         alone.append(time.monotonic() - start)
+    # Numbers that are none take less power, so they would be fast.
+    if isinstance(result, StepResult):
+        result.check()
     row = {"seconds": round(seconds, 4), "median_alone": round(median(alone), 4), "warm_up_seconds": round(first, 1)}
     return {**row, "peak_gib": peak(sizes)}
 
