@@ -173,7 +173,7 @@ def test_the_cost_page_reckons_with_what_was_measured(recompute):
 
 
 def test_estimates_give_back_what_was_measured():
-    assert estimate("ti2v-5b", 8190, "none").seconds == pytest.approx(0.463)
+    assert estimate("ti2v-5b", 8190, "none").seconds == pytest.approx(0.468)
     assert estimate("t2v-a14b", 20280, "full").seconds == pytest.approx(6.19)
     assert estimate("ti2v-5b", 27280, "full").seconds > 3 * estimate("ti2v-5b", 8190, "full").seconds
     assert fitting("ti2v-5b", 10**6, 80) is None
@@ -181,11 +181,11 @@ def test_estimates_give_back_what_was_measured():
 
 @pytest.mark.parametrize(
     ("tokens", "recompute", "measured"),
-    [(8190, "none", 45.8), (5070, "none", 32.7), (8190, "feed-forward", 31.8), (8190, "full", 13.7)],
+    [(8190, "none", 45.6), (5070, "none", 32.4), (8190, "feed-forward", 31.5), (8190, "full", 13.7)],
 )
 def test_the_preflight_foresees_the_measured_memory(tokens, recompute, measured):
-    """5.0 billion weights in bfloat16 and a LoRA of 40 million numbers with gradient and moments."""
-    weights = int(9.3 * 2**30) + 16 * 40_300_000
+    """5.0 billion weights in bfloat16 and a LoRA of 40 million numbers with gradients and moments."""
+    weights = int(9.3 * 2**30) + (4 + 20) * 40_300_000
     assert WAN22.step_bytes(tokens, 3072, 30, weights, recompute) / 2**30 == pytest.approx(measured, rel=0.05)
 
 
