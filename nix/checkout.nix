@@ -4,7 +4,7 @@
 #   enter NAME  goes to the root of the checkout, with the Python of the tests and its tools first; NAME is who complains outside of one
 #   shell NAME  the same with the checkout's `reel` beside them
 { python }:
-rec {
+let
   enter = name: ''
     root=$PWD
     while [ ! -e "$root/nixw" ]; do
@@ -29,4 +29,7 @@ rec {
       ${enter name}
       export PATH="${reel}/bin:$PATH"
     '';
+in
+{
+  inherit enter shell;
 }
