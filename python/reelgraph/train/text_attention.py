@@ -81,6 +81,14 @@ def _scores(query, key, bias, scale):
 
 
 @triton.jit
+def _text_tokens(key, value, bias, index, there, keys, channel, key_pitch, value_pitch):
+    """Return bias, key and value of the text tokens ``index``, where they are ``there``."""
+    own = tl.load(bias + index, index < keys, float("-inf"))
+    found = tl.load(key + index[:, None] * key_pitch + channel, there, 0.0)
+    return own, found, tl.load(value + index[:, None] * value_pitch + channel, there, 0.0)
+
+
+@triton.jit
 def _attend(
     query, key, value, bias, out, sums, query_pitch, key_pitch, value_pitch, out_pitch, scale, rows, keys,
     width: tl.constexpr, block: tl.constexpr, row_block: tl.constexpr, key_block: tl.constexpr,
@@ -95,12 +103,10 @@ def _attend(
     for start in range(0, keys, key_block):
         index = start + tl.arange(0, key_block)
         there = (index < keys)[:, None] & (column < width)[None, :]
-        own = tl.load(bias + index, index < keys, float("-inf"))
-        found = tl.load(key + index[:, None] * key_pitch + channel, there, 0.0)
+        own, found, said = _text_tokens(key, value, bias, index, there, keys, channel, key_pitch, value_pitch)
         scores = _scores(asked, found, own, scale)
         now = tl.maximum(largest, tl.max(scores, 1))
         shares, faded = tl.exp2(scores - now[:, None]), tl.exp2(largest - now)
-        said = tl.load(value + index[:, None] * value_pitch + channel, there, 0.0)
         result = tl.dot(shares.to(said.dtype), said, result * faded[:, None])
         total = total * faded + tl.sum(shares, 1)
         largest = now
@@ -128,9 +134,7 @@ def _attend_backward(
     for start in range(0, keys, key_block):
         index = start + tl.arange(0, key_block)
         there = (index < keys)[:, None] & (column < width)[None, :]
-        own = tl.load(bias + index, index < keys, float("-inf"))
-        found = tl.load(key + index[:, None] * key_pitch + channel, there, 0.0)
-        said = tl.load(value + index[:, None] * value_pitch + channel, there, 0.0)
+        own, found, said = _text_tokens(key, value, bias, index, there, keys, channel, key_pitch, value_pitch)
         shares = tl.exp2(_scores(asked, found, own, scale) - total[:, None])
         changed = shares * (tl.dot(above, tl.trans(said)) - product[:, None]) * scale
         result = tl.dot(changed.to(found.dtype), found, result)
@@ -146,9 +150,7 @@ def _attend_backward_text(
     part, head = tl.program_id(0), tl.program_id(1)
     index, column = tl.program_id(2) * key_block + tl.arange(0, key_block), tl.arange(0, block)
     there, channel = (index < keys)[:, None] & (column < width)[None, :], (head * width + column)[None, :]
-    own = tl.load(bias + index, index < keys, float("-inf"))
-    found = tl.load(key + index[:, None] * key_pitch + channel, there, 0.0)
-    said = tl.load(value + index[:, None] * value_pitch + channel, there, 0.0)
+    own, found, said = _text_tokens(key, value, bias, index, there, keys, channel, key_pitch, value_pitch)
     key_side, value_side = tl.zeros((key_block, block), tl.float32), tl.zeros((key_block, block), tl.float32)
     for start in range(part * part_rows, min(rows, (part + 1) * part_rows), row_block):
         row = start + tl.arange(0, row_block)
