@@ -40,11 +40,11 @@ class EightBits:
     lora_scale: Tensor
     room: int
 
-    def times(self, x: Operand, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
+    def times(self, x: Operand, bias: Tensor | None = None) -> Tensor:
         """Return ``x`` times the transposed matrix and LoRA, plus ``bias``; the room of ``x`` is filled."""
         split(x)
         return torch._scaled_mm(
-            x.small, self.numbers.T, x.scale, self.scale, bias=bias, out_dtype=dtype, use_fast_accum=True
+            x.small, self.numbers.T, x.scale, self.scale, bias=bias, out_dtype=x.wide.dtype, use_fast_accum=True
         )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from reelgraph.train.fused_weights import Block, Rows
 from reelgraph.train.norm_kernels import normalise, normalise_backward
-from reelgraph.train.operands import Operand
+from reelgraph.train.operands import Operand, make_operand
 from reelgraph.train.pointwise_kernels import gated, gelu, gelu_backward
 from reelgraph.train.rotation_kernels import rotate, rotate_backward, scale_backward
 from reelgraph.train.transformer import Grid
@@ -45,10 +45,9 @@ class Own(torch.autograd.Function):
         if not ctx.needs_input_grad[3]:
             return None, None, None, None, *products.gradients(gradient, wide)
         inner, parameters = products.backward(gradient, wide)
-        below = torch.empty_like(x)
-        out = Operand(below, x.shape[1])
-        normalise_backward(inner, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
-        return None, None, None, below, *parameters
+        below = make_operand(x, *x.shape)
+        normalise_backward(inner, residual, x, mean, deviation, ctx.rows.scale, ctx.grid.first, below)
+        return None, None, None, below.wide, *parameters
 
 
 class Between(torch.autograd.Function):
@@ -77,17 +76,9 @@ class Between(torch.autograd.Function):
         scale_backward(above, made, ctx.block.block.cross_attn.norm_q.weight, made_deviation, gradient)
         inner, query_parameters = query.backward(gradient, wide)
         normalise_backward(
-            inner,
-            residual,
-            total,
-            mean,
-            deviation,
-            ctx.block.affine.scale,
-            ctx.grid.first,
-            branch,
-            ctx.rows.gate,
+            inner, residual, total, mean, deviation, ctx.block.affine.scale, ctx.grid.first, branch, ctx.rows.gate,
             below,
-        )
+        )  # fmt: skip
         attended_gradient, parameters = out.backward(branch, out.widened(attended))
         return None, None, None, below, attended_gradient, *parameters, *query_parameters
 
@@ -111,7 +102,7 @@ class Text(torch.autograd.Function):
         wide, made, deviation = ctx.saved_tensors
         products, norm = ctx.block.text, ctx.block.block.cross_attn.norm_k
         # No product is made of it, so it is not rounded.
-        gradient = Operand(made.new_empty((len(made), products.outer + products.room)), products.outer)
+        gradient = make_operand(made, len(made), products.outer, products.room)
         key, value = gradient.numbers.chunk(2, 1)
         scale_backward(above[0], made.chunk(2, 1)[0], norm.weight, deviation, Operand(key, key.shape[1]))
         value.copy_(above[1])
@@ -128,10 +119,10 @@ class FeedForward(torch.autograd.Function):
         ctx.block, ctx.rows, ctx.grid = block, rows, grid
         branch = block.text_out.forward(block.text_out.given(attended))
         total, *kept, bent = _widened(ctx, x, branch)
-        out = torch.empty_like(x)
-        gated(total, block.narrow.forward(bent), rows.gate, grid.first, Operand(out, x.shape[1]))
+        out = make_operand(x, *x.shape)
+        gated(total, block.narrow.forward(bent), rows.gate, grid.first, out)
         ctx.save_for_backward(attended, total, *([] if again else [*kept, bent.wide]))
-        return out
+        return out.wide
 
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
@@ -173,16 +164,15 @@ class Normalised(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, rows: Rows, grid: Grid, epsilon: float) -> Tensor:
         """Return the normalised ``x``."""
         ctx.rows, ctx.grid = rows, grid
-        out = torch.empty_like(x)
-        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, epsilon, Operand(out, x.shape[1]))
+        out = make_operand(x, *x.shape)
+        _, *moments = normalise(x, rows.scale, rows.shift, grid.first, epsilon, out)
         ctx.save_for_backward(x, *moments)
-        return out
+        return out.wide
 
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient of ``x``."""
         x, mean, deviation = ctx.saved_tensors
-        below = torch.empty_like(x)
-        out = Operand(below, x.shape[1])
-        normalise_backward(above, None, x, mean, deviation, ctx.rows.scale, ctx.grid.first, out)
-        return below, None, None, None
+        below = make_operand(x, *x.shape)
+        normalise_backward(above, None, x, mean, deviation, ctx.rows.scale, ctx.grid.first, below)
+        return below.wide, None, None, None

@@ -45,7 +45,7 @@ class Operand:
         return self.wide, self.small, self.scale, self.wide.stride(0), self.small.stride(0), LARGEST, SPARE, True
 
 
-def make_operand(like: Tensor, rows: int, columns: int, room: int, eight: bool) -> Operand:
+def make_operand(like: Tensor, rows: int, columns: int, room: int = 0, eight: bool = False) -> Operand:
     """Return an operand without numbers yet."""
     return around(like.new_empty((rows, columns + room)), columns, room, eight)
 

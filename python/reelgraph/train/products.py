@@ -87,7 +87,7 @@ class Products:
         """Return the layers' outputs beside each other for ``x``, whose room is filled."""
         self.fill(x)
         if self.eight is not None:
-            return self.eight[0].times(x, x.wide.dtype, self.bias)
+            return self.eight[0].times(x, self.bias)
         return torch.addmm(self.bias, x.wide, self.matrix[: self.outer].T)
 
     def backward(self, gradient: Operand, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -99,7 +99,7 @@ class Products:
         with beside(gradient.wide) as join:
             parameters = self._gradients(gradient.wide, x)
         if self.eight is not None:
-            below = self.eight[1].times(gradient, gradient.wide.dtype)
+            below = self.eight[1].times(gradient)
         else:
             below = torch.mm(gradient.wide, self.matrix[:, : self.inner])
         join()
