@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,14 +41,13 @@ class Finished:
 
 def nixw(*arguments: str | Path, nix: Path | None = None, cwd: Path = ROOT) -> Finished:
     """Run ./nixw, showing its log as it comes; ``nix`` puts another Nix first on PATH."""
-    path = f"{nix}:{os.environ['PATH']}" if nix else os.environ["PATH"]
     log = []
     # Output goes to a file: a pipe that nobody reads while the log is shown would fill up and stop Nix.
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [ROOT / "nixw", *arguments],
             cwd=cwd,
-            env={**os.environ, "PATH": path},
+            env=_with_nix(nix),
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
@@ -59,6 +59,33 @@ def nixw(*arguments: str | Path, nix: Path | None = None, cwd: Path = ROOT) -> F
         status = process.wait()
         output.seek(0)
         return Finished(status, output.read(), "".join(log))
+
+
+def build_and_kill(target: str, store: Path, sign: str, *, nix: Path | None = None) -> str:
+    """Build ``target`` in ``store`` and kill every process of it as soon as a line has ``sign``; return the log."""
+    process = subprocess.Popen(
+        [ROOT / "nixw", "build", "--no-link", "-L", "--store", store, target],
+        cwd=ROOT,
+        env=_with_nix(nix),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    log = ""
+    for line in process.stderr:
+        log += line
+        if sign in line:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    assert sign in log, log[-3000:]
+    return log
+
+
+def _with_nix(nix: Path | None) -> dict[str, str]:
+    """Return this process's environment, with another Nix first on PATH if one is given."""
+    return {**os.environ, "PATH": f"{nix}:{os.environ['PATH']}"} if nix else dict(os.environ)
 
 
 def output_paths(

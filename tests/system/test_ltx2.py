@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import pytest
-from real_nix import ROOT, Finished, clean_store, nixw, output_paths
+from real_nix import Finished, build_and_kill, clean_store, nixw, output_paths
 from safetensors import safe_open
 
 EPISODE = "big-buck-bunny-excerpt"
@@ -72,17 +69,7 @@ def test_a_second_build_builds_nothing(ltx2_smoke: Path) -> None:
 def killed_and_resumed(ltx2_smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Finished]]:
     """A clean store in which the build was killed during the second segment, and then asked for again."""
     with clean_store(tmp_path_factory.mktemp("store"), [*ENVIRONMENTS, *SHARED]) as store:
-        command = [ROOT / "nixw", "build", "--no-link", "-L", "--store", store, ".#ltx2-smoke"]
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
-        assert process.stderr is not None
-        log = ""
-        for line in process.stderr:
-            log += line
-            if SIGN in line:
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-        process.wait()
-        assert SIGN in log, log[-3000:]
+        build_and_kill(".#ltx2-smoke", store, SIGN)
         yield store, nixw("build", "--no-link", "-L", "--store", store, ".#ltx2-smoke")
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_nix import ROOT, Finished, clean_store, nixw, output_paths
+from real_nix import Finished, build_and_kill, clean_store, nixw, output_paths
 
 # What is copied and not made twice.
 GIVEN = [
@@ -19,34 +17,13 @@ GIVEN = [
 GIVEN += ["lib.x86_64-linux.materials.film", "lib.x86_64-linux.materials.speech"]
 
 
-def build_and_kill(store: Path, nix: Path, sign: str) -> str:
-    """Build the smoke job in ``store`` and kill every process of it as soon as a line has ``sign``; return the log."""
-    process = subprocess.Popen(
-        [ROOT / "nixw", "build", "--no-link", "-L", "--store", store, ".#wan22-smoke"],
-        cwd=ROOT,
-        env={**os.environ, "PATH": f"{nix}:{os.environ['PATH']}"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    log = ""
-    for line in process.stderr:
-        log += line
-        if sign in line:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.wait()
-    return log
-
-
 @pytest.fixture(scope="module")
 def killed_and_resumed(
     smoke: Path, newer_nix: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Finished]]:
     """A clean store in which a newer Nix was killed during the second segment and then built the smoke job again."""
     with clean_store(tmp_path_factory.mktemp("store"), GIVEN) as store:
-        log = build_and_kill(store, newer_nix, "/wan22-train segment 1, step ")
+        log = build_and_kill(".#wan22-smoke", store, "/wan22-train segment 1, step ", nix=newer_nix)
         assert "wan22-train segment 1, step" in log.splitlines()[-1], log[-3000:]
         yield store, nixw("build", "--no-link", "-L", "--store", store, ".#wan22-smoke", nix=newer_nix)
 
